@@ -1,0 +1,1 @@
+"""Floor 0: pure rules and records. No I/O, no Dagster, no clock of its own."""

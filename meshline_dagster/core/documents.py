@@ -1,0 +1,118 @@
+"""What we ask of an ERP and what it answered, in words that fit every ERP.
+
+A *document* is the target state of one customer or one sales order. It is built from the ledger's payload, so that
+what is sent is exactly what was fingerprinted.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+__all__ = ["Answer", "Document", "DocumentKind", "ErpDocument", "ErpLine", "Outcome"]
+
+
+class DocumentKind(StrEnum):
+    """The kinds of ERP record that we keep in step."""
+
+    CUSTOMER = "customer"
+    SALES_ORDER = "sales_order"
+
+
+class Outcome(StrEnum):
+    """What became of one request.
+
+    ``UNKNOWN`` means that the ERP may or may not have acted: only a look-up can tell.
+    """
+
+    CREATED = "created"
+    UPDATED = "updated"
+    EXISTS = "exists"
+    EXISTS_DIFFERENT = "exists_with_different"
+    ABSENT = "absent"
+    REJECTED = "rejected"
+    RETRY = "retry"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document to bring about.
+
+    Attributes:
+        kind: what it is.
+        external_id: our name for it in the ERP; the same for every revision and every amendment.
+        key: idempotency key of this request (64 hexadecimal digits).
+        event_id: the canonical event that asks for it.
+        operation: ``create``, ``amend`` or ``cancel``: what to do, given what the ledger last posted.
+        payload: the target state. Money and quantities are decimal strings, dates ISO strings. For a sales order:
+            ``order_number, customer (external id), customer_name, currency, order_date, po_number, payment_terms,
+            status (open|cancelled), amount (ex tax), lines [{line, sku, description, quantity, uom, unit_price, amount,
+            tax_code, start, end}]``; for a customer: ``code, name, country, currency``.
+    """
+
+    kind: DocumentKind
+    external_id: str
+    key: str
+    event_id: str
+    operation: str
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The settled or unsettled outcome of one document.
+
+    Attributes:
+        outcome: what became of it.
+        erp_id: the ERP's own id, when it has one.
+        message: the ERP's own words, redacted and cut by the caller; empty on success.
+        field: the offending or differing field, where the ERP named one.
+        retry_after: seconds the ERP asked us to wait, with ``RETRY``.
+        raw: a small excerpt of the answer for the attempt's record.
+    """
+
+    outcome: Outcome
+    erp_id: str | None = None
+    message: str = ""
+    field: str | None = None
+    retry_after: float | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ErpLine:
+    """One open line as the ERP has it."""
+
+    sku: str
+    quantity: Decimal
+    unit_price: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ErpDocument:
+    """A document as the ERP has it: the answer to a look-up and the row of a read-back.
+
+    Attributes:
+        status: ``open``, ``partial`` (exists, not yet confirmed) or ``cancelled``.
+        event_id: the last event of ours that it carries, where the ERP can keep it; else None.
+        amount: ex tax, in ``currency``; zero for customers.
+        stamp: when it last changed, UTC.
+    """
+
+    kind: DocumentKind
+    erp_id: str
+    external_id: str
+    number: str
+    status: str
+    stamp: datetime
+    event_id: str | None = None
+    customer: str | None = None
+    currency: str | None = None
+    amount: Decimal = Decimal(0)
+    document_date: date | None = None
+    lines: tuple[ErpLine, ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict)

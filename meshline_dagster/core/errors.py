@@ -1,0 +1,92 @@
+"""Every error of the project.
+
+    MeshlineError
+    ├── ConfigError            the set-up is wrong: fix it, then run again
+    ├── TransientError         the same call may succeed later
+    │   ├── LeaseHeldError     somebody else is at work on the same thing
+    │   └── RateLimitedError   the other side asked us to wait
+    └── PermanentError         the same call will fail again
+        ├── AuthError          credentials refused
+        ├── LeaseLostError     our lease was taken over: stop without writing
+        ├── GateError          the writer may not post: the message says what stands in the way
+        ├── IllegalTransitionError  a ledger state change that the table does not allow
+        ├── SourceError        the source answered something that its protocol does not allow
+        └── QuotaExhaustedError    a daily limit is used up: stop cleanly and resume later
+
+A class's docstring is its default message, and says what to do next.
+"""
+
+from typing import Any
+
+__all__ = [
+    "AuthError",
+    "ConfigError",
+    "GateError",
+    "IllegalTransitionError",
+    "LeaseHeldError",
+    "LeaseLostError",
+    "MeshlineError",
+    "PermanentError",
+    "QuotaExhaustedError",
+    "RateLimitedError",
+    "SourceError",
+    "TransientError",
+]
+
+
+class MeshlineError(Exception):
+    """Something went wrong in Meshline; the message says what, where and what to do next."""
+
+    def __init__(self, message: str | None = None, **context: Any) -> None:
+        self.context = context
+        text = message or (type(self).__doc__ or "").strip()
+        details = ", ".join(f"{key}={value}" for key, value in context.items())
+        super().__init__(f"{text} ({details})" if details else text)
+
+
+class ConfigError(MeshlineError):
+    """The configuration is not usable. Correct the value that the message names and run again."""
+
+
+class TransientError(MeshlineError):
+    """The other side did not answer as hoped. The same call may succeed later."""
+
+
+class LeaseHeldError(TransientError):
+    """Another run holds this lease. Wait until it is done, or let the other run do the work."""
+
+
+class RateLimitedError(TransientError):
+    """The other side asked us to slow down. Retry after the delay that it named."""
+
+    def __init__(self, message: str | None = None, *, retry_after: float | None = None, **context: Any) -> None:
+        self.retry_after = retry_after
+        super().__init__(message, **context)
+
+
+class PermanentError(MeshlineError):
+    """The same call will fail again. Correct the cause before you repeat it."""
+
+
+class AuthError(PermanentError):
+    """The credentials were refused. Check the secret in the environment and the user's permissions."""
+
+
+class LeaseLostError(PermanentError):
+    """Another run took this lease over. Nothing was written under it; run again."""
+
+
+class GateError(PermanentError):
+    """The writer may not post now. Clear what the message names, then run the writer again."""
+
+
+class IllegalTransitionError(PermanentError):
+    """A posting cannot go from its state to the one asked for. Read the row again before acting on it."""
+
+
+class SourceError(PermanentError):
+    """The source broke its own protocol. Look at the answer quoted in the message."""
+
+
+class QuotaExhaustedError(PermanentError):
+    """The source's daily limit is used up. What was read is kept; the next poll goes on from there."""

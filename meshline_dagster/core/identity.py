@@ -1,0 +1,54 @@
+"""Identity: canonical JSON, content hashes, event ids, fingerprints, external ids.
+
+Canonical JSON is RFC 8785; money enters as strings because the RFC's numbers are doubles.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import rfc8785
+
+__all__ = ["canonical_json", "external_id", "fingerprint", "posting_key", "sha256_hex", "shard_of"]
+
+_EXTERNAL_ID_DIGITS = 20
+
+
+def canonical_json(value: Any) -> bytes:
+    """RFC 8785 bytes of ``value``.
+
+    Raises:
+        rfc8785.CanonicalizationError: a Decimal, or an integer beyond 2^53, is inside: pass it as text.
+    """
+    return rfc8785.dumps(value)
+
+
+def sha256_hex(data: bytes) -> str:
+    """SHA-256 of ``data`` as 64 lower-case hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def fingerprint(payload: Mapping[str, Any]) -> str:
+    """The identity of what is about to be sent: SHA-256 over the canonical JSON of the payload."""
+    return sha256_hex(canonical_json(payload))
+
+
+def posting_key(destination: str, event_id: str, revision: int) -> str:
+    """The idempotency key of one revision of one event for one destination. It never expires."""
+    return sha256_hex(canonical_json([destination, event_id, revision]))
+
+
+def external_id(document_kind: str, entity_key: str) -> str:
+    """The name that a document of ours carries in the ERP, at most 30 characters.
+
+    It is a function of entity and document kind alone: no revision, so that a look-up after any failure finds the
+    one document that may exist.
+    """
+    prefix = {"customer": "MLC", "sales_order": "MLO"}.get(document_kind, "MLX")
+    digest = sha256_hex(canonical_json([document_kind, entity_key]))
+    return f"{prefix}-{digest[:_EXTERNAL_ID_DIGITS]}"
+
+
+def shard_of(entity_key: str, shards: int) -> int:
+    """The shard (0 .. shards-1) whose lease guards the postings of an entity."""
+    return int(sha256_hex(entity_key.encode())[:8], 16) % shards

@@ -1,0 +1,84 @@
+"""The ERP-writer protocol: post, find, read.
+
+A writer translates documents into its ERP's calls and answers into outcomes. It keeps no state and never retries on its own:
+intent, retries, order and look-ups belong to the delivery engine.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol, runtime_checkable
+
+from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument
+
+__all__ = ["Capabilities", "ErpWriter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the engine may rely on.
+
+    Attributes:
+        native_idempotency: the ERP itself remembers our key and repeats its first answer.
+        unique_external_id: the ERP refuses a second document with one external id.
+        batch_size: how many documents of one kind fit into one request; a batch is one transaction.
+        max_in_flight: how many requests the ERP takes at once.
+        settle_after: how long after a request's start the ERP may still commit it.
+        request_timeout: seconds until a request without an answer counts as unknown.
+        operations: the ``(kind, operation)`` pairs that it can bring about; others are rejected before a request.
+    """
+
+    native_idempotency: bool
+    unique_external_id: bool
+    batch_size: int
+    max_in_flight: int
+    settle_after: timedelta
+    request_timeout: float
+    operations: frozenset[tuple[DocumentKind, str]]
+
+
+@runtime_checkable
+class ErpWriter(Protocol):
+    """One ERP company that we write to and read back."""
+
+    @property
+    def name(self) -> str:
+        """The destination's name, e.g. ``sandbox`` or ``tryton``."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this ERP can do."""
+        ...
+
+    async def open(self) -> None:
+        """Connect and authenticate. Raises ``AuthError`` or ``ConfigError``; ``TransientError`` when it does not answer."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give all connections back."""
+        ...
+
+    async def company(self) -> str:
+        """The ERP's own id of the company that posts go to; the engine compares it with the pinned one."""
+        ...
+
+    async def post(self, documents: Sequence[Document]) -> list[Answer]:
+        """Bring about all documents (one kind, at most ``batch_size``) in one request; one answer each, same order.
+
+        Never raises for what the ERP or the network did: no answer is ``UNKNOWN``, a refusal is ``REJECTED`` with the
+        ERP's words, "not now" is ``RETRY``. ``RETRY`` is only allowed where the ERP surely did nothing. Posting a document
+        that exists already in part (``status == 'partial'``) completes it.
+        """
+        ...
+
+    async def find(self, kind: DocumentKind, external_ids: Sequence[str]) -> Mapping[str, list[ErpDocument]]:
+        """Look documents up by external id. Absent ids are absent keys; more than one entry is a duplicate.
+
+        Raises ``TransientError`` when the ERP does not answer: the caller must not conclude anything then.
+        """
+        ...
+
+    def read(self, kind: DocumentKind, since: datetime | None) -> AsyncIterator[list[ErpDocument]]:
+        """Pages of the documents that changed at or after ``since`` (None: all), oldest first, overlap included."""
+        ...

@@ -1,0 +1,1 @@
+"""CRM and ERP servers on loopback, for demo, tests and adopters."""

@@ -1,0 +1,1 @@
+"""Public helpers for tests: real servers on loopback and the conformance suites."""
