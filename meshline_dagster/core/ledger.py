@@ -48,9 +48,7 @@ TRANSITIONS: dict[PostingState, frozenset[PostingState]] = {
     _S.SUPERSEDED: frozenset(),
 }
 
-OPEN_STATES: frozenset[PostingState] = frozenset(
-    {_S.PLANNED, _S.SENDING, _S.RETRY_DUE, _S.UNKNOWN, _S.PARTIAL}
-)
+OPEN_STATES: frozenset[PostingState] = frozenset({_S.PLANNED, _S.SENDING, _S.RETRY_DUE, _S.UNKNOWN, _S.PARTIAL})
 """States in which a posting still has work to do."""
 
 
