@@ -1,0 +1,97 @@
+"""The audit log: an append-only chain of hashes, written in the transaction of what it records.
+
+An entry's hash is SHA-256 over the canonical JSON of its fields and of the hash before it, so that nobody can change, drop or
+insert an entry without breaking every later one.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from meshline_dagster.core.identity import canonical_json, sha256_hex
+from meshline_dagster.store.counters import current_value, next_values
+from meshline_dagster.store.tables import audit_entry
+
+__all__ = ["Entry", "append", "first_broken"]
+
+_GENESIS = "0" * 64
+_PAGE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing to record: who did what to what. ``detail`` is plain JSON without secrets."""
+
+    actor: str
+    action: str
+    subject: str
+    detail: dict[str, Any]
+
+
+def append(connection: Connection, entries: Sequence[Entry], *, at: datetime) -> None:
+    """Add entries at the end of the chain, in order."""
+    if not entries:
+        return
+    numbers = next_values(connection, "audit", len(entries))
+    previous = _hash_at(connection, numbers[0] - 1)
+    rows = []
+    for seq, entry in zip(numbers, entries, strict=True):
+        detail = json.dumps(entry.detail, sort_keys=True, ensure_ascii=False)
+        digest = _digest(seq, at, entry.actor, entry.action, entry.subject, detail, previous)
+        rows.append(
+            {
+                "seq": seq,
+                "at": at,
+                "actor": entry.actor,
+                "action": entry.action,
+                "subject": entry.subject,
+                "detail": detail,
+                "previous_hash": previous,
+                "hash": digest,
+            }
+        )
+        previous = digest
+    connection.execute(insert(audit_entry), rows)
+
+
+def first_broken(connection: Connection) -> int | None:
+    """The number of the first entry that does not fit its chain; None when the whole log holds.
+
+    A log whose end was cut off is found too: the counter knows how many entries there were.
+    """
+    expected, previous = 1, _GENESIS
+    for row in _rows(connection):
+        digest = _digest(row.seq, row.at, row.actor, row.action, row.subject, row.detail, previous)
+        if row.seq != expected or row.previous_hash != previous or row.hash != digest:
+            return expected
+        expected, previous = expected + 1, digest
+    return expected if current_value(connection, "audit") >= expected else None
+
+
+def _rows(connection: Connection) -> Iterable[Any]:
+    last = 0
+    while True:
+        page = connection.execute(
+            select(audit_entry).where(audit_entry.c.seq > last).order_by(audit_entry.c.seq).limit(_PAGE)
+        ).all()
+        if not page:
+            return
+        yield from page
+        last = page[-1].seq
+
+
+def _hash_at(connection: Connection, seq: int) -> str:
+    if seq == 0:
+        return _GENESIS
+    digest: str = connection.execute(select(audit_entry.c.hash).where(audit_entry.c.seq == seq)).scalar_one()
+    return digest
+
+
+def _digest(seq: int, at: datetime, *fields: str) -> str:
+    """Fields: actor, action, subject, detail, previous hash."""
+    instant = at.astimezone(UTC).isoformat(timespec="microseconds")
+    return sha256_hex(canonical_json([seq, instant, *fields]))

@@ -1,0 +1,146 @@
+"""Open the ops store.
+
+SQLite: WAL, ``synchronous=FULL``, busy time-out 30 s. Write transactions begin with BEGIN IMMEDIATE, because a deferred
+transaction that upgrades after another's commit fails at once, whatever the time-out. Network file systems are refused:
+their locks lie.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.pool import QueuePool
+
+from meshline_dagster.core.errors import ConfigError
+
+__all__ = ["Store", "open_store"]
+
+_BUSY_SECONDS = 30
+_NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smbfs", "smb3", "9p", "fuse.sshfs", "ceph", "glusterfs", "lustre"}
+)
+_MIGRATION_LOCK = 7_357_001
+
+
+class Store:
+    """The ops store: transactions, nothing else.
+
+    ``write()`` yields a connection whose transaction commits at the end of the block and rolls back on an error;
+    ``read()`` yields one that sees a single snapshot on SQLite and read-committed on PostgreSQL.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @property
+    def is_sqlite(self) -> bool:
+        """True on the embedded default."""
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that may write."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads: on SQLite it does not wait for writers."""
+        with self.engine.connect().execution_options(meshline_read=True) as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.engine.dispose()
+
+
+def open_store(url: str, *, migrate: bool = True) -> Store:
+    """Open the store behind an SQLAlchemy URL and bring its schema up to date.
+
+    Args:
+        url: ``sqlite:///path`` or ``postgresql://...``; both PostgreSQL spellings use psycopg2.
+        migrate: False leaves the schema alone.
+
+    Raises:
+        ConfigError: an unsupported database, or an SQLite file on a network file system.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = _sqlite(parsed)
+    elif parsed.get_backend_name() == "postgresql":
+        engine = create_engine(parsed.set(drivername="postgresql+psycopg2"), pool_pre_ping=True)
+    else:
+        raise ConfigError("MESHLINE_STORE_URL must be sqlite:///... or postgresql://...", got=parsed.get_backend_name())
+    store = Store(engine)
+    if migrate:
+        _migrate(store)
+    return store
+
+
+def _sqlite(url: URL) -> Engine:
+    if not url.database or url.database == ":memory:":
+        raise ConfigError("the ops store must be a file: it is never deleted, and several processes open it")
+    path = Path(url.database).resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _refuse_network_file_system(path.parent)
+    engine = create_engine(
+        url.set(database=str(path)),
+        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+        poolclass=QueuePool,
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            f"busy_timeout={_BUSY_SECONDS * 1000}",
+            "foreign_keys=ON",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("meshline_read", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _refuse_network_file_system(folder: Path) -> None:
+    """Look the folder's mount up in the kernel's table; where there is none (not Linux), trust the operator."""
+    table = Path("/proc/mounts")
+    if not table.exists():
+        return
+    best, kind = "", ""
+    for line in table.read_text().splitlines():
+        _, mount, file_system, *_ = line.split()
+        point = mount.replace("\\040", " ")
+        inside = str(folder) == point or str(folder).startswith(point.rstrip(os.sep) + os.sep)
+        if inside and len(point) >= len(best):
+            best, kind = point, file_system
+    if kind in _NETWORK_FILE_SYSTEMS:
+        raise ConfigError(
+            f"the SQLite ops store {folder} lies on {kind}, whose locks are not reliable: "
+            "use a local disk, or PostgreSQL by MESHLINE_STORE_URL"
+        )
+
+
+def _migrate(store: Store) -> None:
+    """Run the migrations once, even when several processes start together."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    with store.write() as connection:
+        if not store.is_sqlite:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

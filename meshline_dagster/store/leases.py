@@ -1,0 +1,76 @@
+"""Leases with fencing tokens.
+
+A lease's token grows each time somebody takes it, and whoever writes under a lease proves in the same transaction that the token
+is still his. A process that was paused for an hour and wakes up can therefore write nothing.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, insert, select, update
+
+from meshline_dagster.core.errors import LeaseLostError
+from meshline_dagster.store.tables import lease
+
+__all__ = ["Lease", "acquire", "check", "release", "renew"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A held lease: ``token`` fences writes, ``expires_at`` (UTC) bounds what may be started under it."""
+
+    name: str
+    holder: str
+    token: int
+    expires_at: datetime
+
+
+def acquire(connection: Connection, name: str, holder: str, *, now: datetime, ttl: timedelta) -> Lease | None:
+    """Take the lease if it is free or has run out; None while somebody else holds it."""
+    row = connection.execute(select(lease).where(lease.c.name == name).with_for_update()).one_or_none()
+    until = now + ttl
+    if row is None:
+        connection.execute(insert(lease).values(name=name, holder=holder, token=1, expires_at=until))
+        return Lease(name, holder, 1, until)
+    if row.holder is not None and row.expires_at > now:
+        return None
+    token = row.token + 1
+    connection.execute(update(lease).where(lease.c.name == name).values(holder=holder, token=token, expires_at=until))
+    return Lease(name, holder, token, until)
+
+
+def renew(connection: Connection, held: Lease, *, now: datetime, ttl: timedelta) -> Lease:
+    """Prolong a lease that is still ours.
+
+    Raises:
+        LeaseLostError: somebody took it over.
+    """
+    until = now + ttl
+    changed = connection.execute(
+        update(lease)
+        .where(lease.c.name == held.name, lease.c.token == held.token, lease.c.holder == held.holder)
+        .values(expires_at=until)
+    )
+    if changed.rowcount != 1:
+        raise LeaseLostError(lease=held.name, token=held.token)
+    return Lease(held.name, held.holder, held.token, until)
+
+
+def check(connection: Connection, held: Lease) -> None:
+    """Prove inside the caller's transaction that the lease has not been taken over.
+
+    Raises:
+        LeaseLostError: somebody took it over; the transaction must roll back.
+    """
+    row = connection.execute(select(lease).where(lease.c.name == held.name).with_for_update(read=True)).one_or_none()
+    if row is None or row.token != held.token or row.holder != held.holder:
+        raise LeaseLostError(lease=held.name, token=held.token)
+
+
+def release(connection: Connection, held: Lease, *, now: datetime) -> None:
+    """Give the lease back early; a lease that was lost already stays with its new holder."""
+    connection.execute(
+        update(lease)
+        .where(lease.c.name == held.name, lease.c.token == held.token, lease.c.holder == held.holder)
+        .values(holder=None, expires_at=now)
+    )

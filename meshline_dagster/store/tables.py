@@ -1,0 +1,269 @@
+"""The ops store's tables. The comment above each gives its grain.
+
+Migrations under ``migrations/`` create them; a test keeps both in step.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from meshline_dagster.core.ledger import PostingState
+from meshline_dagster.store.types import Amount, UtcDateTime
+
+__all__ = [
+    "attempt",
+    "audit_entry",
+    "breaker",
+    "build",
+    "counter",
+    "exception_item",
+    "feed_schema",
+    "feed_state",
+    "landing_file",
+    "lease",
+    "mapping",
+    "metadata",
+    "posting",
+    "verdict",
+]
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_ID = BigInteger().with_variant(Integer, "sqlite")
+_STATES = ", ".join(f"'{state.value}'" for state in PostingState)
+
+# A number that counts up in commit order: its row is locked until the transaction that raised it ends.
+counter = Table(
+    "counter",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+# One feed: how far it has been read.
+feed_state = Table(
+    "feed_state",
+    metadata,
+    Column("feed", String(200), primary_key=True),
+    Column("watermark", UtcDateTime),
+    Column("generation", BigInteger, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+# One schema that a feed has shown.
+feed_schema = Table(
+    "feed_schema",
+    metadata,
+    Column("feed", String(200), primary_key=True),
+    Column("schema_hash", String(64), primary_key=True),
+    Column("fields", Text, nullable=False),
+    Column("first_seen", UtcDateTime, nullable=False),
+    Column("last_seen", UtcDateTime, nullable=False),
+)
+
+# One Parquet file of the landing zone; replaced_by names the compacted file that holds its rows now.
+landing_file = Table(
+    "landing_file",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("feed", String(200), nullable=False),
+    Column("day", Date, nullable=False),
+    Column("path", String(1000), nullable=False, unique=True),
+    Column("kind", String(12), nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("min_stamp", UtcDateTime, nullable=False),
+    Column("max_stamp", UtcDateTime, nullable=False),
+    Column("schema_hash", String(64), nullable=False),
+    Column("run_id", String(100), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("replaced_by", BigInteger),
+    CheckConstraint("kind IN ('data', 'compacted')", name="kind"),
+    Index(None, "feed", "day"),
+)
+
+# One named lease; the token only ever grows, so an older holder can be told from a newer one.
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("holder", String(100)),
+    Column("token", BigInteger, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
+# One revision of one event for one destination.
+posting = Table(
+    "posting",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("destination", String(60), nullable=False),
+    Column("entity_key", String(300), nullable=False),
+    Column("document_kind", String(40), nullable=False),
+    Column("event_id", String(64), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("key", String(64), nullable=False, unique=True),
+    Column("external_id", String(40), nullable=False),
+    Column("operation", String(20), nullable=False),
+    Column("event_time", UtcDateTime, nullable=False),
+    Column("depends_on", String(300)),
+    Column("shard", Integer, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("amount", Amount, nullable=False),
+    Column("currency", String(3)),
+    Column("document_date", Date),
+    Column("state", String(12), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", UtcDateTime),
+    Column("lease_token", BigInteger),
+    Column("erp_id", String(200)),
+    Column("outcome", String(40)),
+    Column("message", Text),
+    Column("sent_at", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    UniqueConstraint("destination", "event_id", "revision"),
+    CheckConstraint(f"state IN ({_STATES})", name="state"),
+    Index(None, "destination", "entity_key"),
+    Index(None, "destination", "state", "shard"),
+)
+
+# One request, or one look-up, made for a posting. Rows are inserted before the request and closed once after it.
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("posting_id", _ID, ForeignKey("posting.id"), nullable=False),
+    Column("request_id", String(36), nullable=False),
+    Column("action", String(10), nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("lease_token", BigInteger, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("outcome", String(40)),
+    Column("answer", Text),
+    UniqueConstraint("posting_id", "request_id"),
+)
+
+# One item of the operators' queue; the trace key says what it is about.
+exception_item = Table(
+    "exception_item",
+    metadata,
+    Column("id", _ID, primary_key=True, autoincrement=True),
+    Column("trace_key", String(400), nullable=False, unique=True),
+    Column("origin", String(20), nullable=False),
+    Column("code", String(80), nullable=False),
+    Column("status", String(12), nullable=False),
+    Column("priority", String(2), nullable=False),
+    Column("owner", String(40), nullable=False),
+    Column("title", String(300), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("fix", Text, nullable=False),
+    Column("entity_key", String(300)),
+    Column("event_id", String(64)),
+    Column("amount", Amount),
+    Column("currency", String(3)),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("resolved_at", UtcDateTime),
+    Column("resolution", Text),
+    CheckConstraint("status IN ('open', 'triaged', 'in_progress', 'muted', 'reopened', 'resolved')", name="status"),
+    Index(None, "status"),
+)
+
+# The latest verdict of one table-level check; the writer refuses while one stands failed.
+verdict = Table(
+    "verdict",
+    metadata,
+    Column("subject", String(200), primary_key=True),
+    Column("check_name", String(200), primary_key=True),
+    Column("passed", Boolean, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("build_id", String(60)),
+    Column("decided_at", UtcDateTime, nullable=False),
+)
+
+# One operator's decision that a source value means a target value. Revoked, never edited.
+mapping = Table(
+    "mapping",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", String(20), nullable=False),
+    Column("source_value", String(300), nullable=False),
+    Column("target_value", String(300), nullable=False),
+    Column("actor", String(100), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("revoked_seq", BigInteger),
+    Column("revoked_at", UtcDateTime),
+    Column("revoked_by", String(100)),
+)
+
+# One build of the warehouse: what it covered, and whether delivery has taken its outbox over.
+build = Table(
+    "build",
+    metadata,
+    Column("id", String(60), primary_key=True),
+    Column("number", BigInteger, nullable=False, unique=True),
+    Column("mode", String(12), nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("as_of", UtcDateTime, nullable=False),
+    Column("landing_from", BigInteger, nullable=False),
+    Column("landing_to", BigInteger, nullable=False),
+    Column("mapping_from", BigInteger, nullable=False),
+    Column("mapping_to", BigInteger, nullable=False),
+    Column("replay_from", Date),
+    Column("replay_to", Date),
+    Column("run_id", String(100), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("planned_at", UtcDateTime),
+    CheckConstraint("status IN ('running', 'succeeded', 'failed')", name="status"),
+)
+
+# The circuit breaker of one destination.
+breaker = Table(
+    "breaker",
+    metadata,
+    Column("destination", String(60), primary_key=True),
+    Column("state", String(10), nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("opened_at", UtcDateTime),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+# One thing that was decided or done. Each entry's hash covers the hash before it.
+audit_entry = Table(
+    "audit_entry",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String(100), nullable=False),
+    Column("action", String(60), nullable=False),
+    Column("subject", String(400), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("previous_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+)
