@@ -5,7 +5,8 @@ what is sent is exactly what was fingerprinted.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as default
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -79,7 +80,7 @@ class Answer:
     message: str = ""
     field: str | None = None
     retry_after: float | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict)
+    raw: Mapping[str, Any] = default(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,4 +116,4 @@ class ErpDocument:
     amount: Decimal = Decimal(0)
     document_date: date | None = None
     lines: tuple[ErpLine, ...] = ()
-    raw: Mapping[str, Any] = field(default_factory=dict)
+    raw: Mapping[str, Any] = default(default_factory=dict)

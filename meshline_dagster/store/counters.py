@@ -4,20 +4,21 @@ A database sequence hands numbers out before the commit, so a reader that rememb
 miss a 6 that commits later. Here the counter's row stays locked until the transaction ends.
 """
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, text
 
 from meshline_dagster.store.tables import counter
 
 __all__ = ["current_value", "next_values"]
 
+_RAISE = text(
+    "INSERT INTO counter (name, value) VALUES (:name, :count) "
+    "ON CONFLICT (name) DO UPDATE SET value = counter.value + :count RETURNING value"
+)
+
 
 def next_values(connection: Connection, name: str, count: int = 1) -> range:
     """Take ``count`` numbers; they are ours once the transaction commits."""
-    raised = connection.execute(update(counter).where(counter.c.name == name).values(value=counter.c.value + count))
-    if raised.rowcount == 0:
-        connection.execute(insert(counter).values(name=name, value=count))
-        return range(1, count + 1)
-    last = connection.execute(select(counter.c.value).where(counter.c.name == name)).scalar_one()
+    last = connection.execute(_RAISE, {"name": name, "count": count}).scalar_one()
     return range(last - count + 1, last + 1)
 
 

@@ -7,12 +7,16 @@ is still his. A process that was paused for an hour and wakes up can therefore w
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, text, update
 
 from meshline_dagster.core.errors import LeaseLostError
 from meshline_dagster.store.tables import lease
 
 __all__ = ["Lease", "acquire", "check", "release", "renew"]
+
+_ENSURE = text(
+    "INSERT INTO lease (name, holder, token, expires_at) VALUES (:name, NULL, 0, :never) ON CONFLICT DO NOTHING"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +31,9 @@ class Lease:
 
 def acquire(connection: Connection, name: str, holder: str, *, now: datetime, ttl: timedelta) -> Lease | None:
     """Take the lease if it is free or has run out; None while somebody else holds it."""
-    row = connection.execute(select(lease).where(lease.c.name == name).with_for_update()).one_or_none()
+    connection.execute(_ENSURE, {"name": name, "never": datetime(1970, 1, 1)})  # noqa: DTZ001 - as stored: naive UTC
+    row = connection.execute(select(lease).where(lease.c.name == name).with_for_update()).one()
     until = now + ttl
-    if row is None:
-        connection.execute(insert(lease).values(name=name, holder=holder, token=1, expires_at=until))
-        return Lease(name, holder, 1, until)
     if row.holder is not None and row.expires_at > now:
         return None
     token = row.token + 1

@@ -25,7 +25,6 @@ from meshline_dagster.store.types import Amount, UtcDateTime
 __all__ = [
     "attempt",
     "audit_entry",
-    "breaker",
     "build",
     "counter",
     "exception_item",
@@ -140,6 +139,7 @@ posting = Table(
     Column("erp_id", String(200)),
     Column("outcome", String(40)),
     Column("message", Text),
+    Column("cause", String(40), nullable=False),
     Column("sent_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
@@ -241,17 +241,6 @@ build = Table(
     Column("ended_at", UtcDateTime),
     Column("planned_at", UtcDateTime),
     CheckConstraint("status IN ('running', 'succeeded', 'failed')", name="status"),
-)
-
-# The circuit breaker of one destination.
-breaker = Table(
-    "breaker",
-    metadata,
-    Column("destination", String(60), primary_key=True),
-    Column("state", String(10), nullable=False),
-    Column("failures", Integer, nullable=False),
-    Column("opened_at", UtcDateTime),
-    Column("updated_at", UtcDateTime, nullable=False),
 )
 
 # One thing that was decided or done. Each entry's hash covers the hash before it.

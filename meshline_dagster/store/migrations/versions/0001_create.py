@@ -25,15 +25,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_audit_entry")),
     )
     op.create_table(
-        "breaker",
-        sa.Column("destination", sa.String(length=60), nullable=False),
-        sa.Column("state", sa.String(length=10), nullable=False),
-        sa.Column("failures", sa.Integer(), nullable=False),
-        sa.Column("opened_at", UtcDateTime(), nullable=True),
-        sa.Column("updated_at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("destination", name=op.f("pk_breaker")),
-    )
-    op.create_table(
         "build",
         sa.Column("id", sa.String(length=60), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
@@ -174,6 +165,7 @@ def upgrade() -> None:
         sa.Column("erp_id", sa.String(length=200), nullable=True),
         sa.Column("outcome", sa.String(length=40), nullable=True),
         sa.Column("message", sa.Text(), nullable=True),
+        sa.Column("cause", sa.String(length=40), nullable=False),
         sa.Column("sent_at", UtcDateTime(), nullable=True),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),

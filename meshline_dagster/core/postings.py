@@ -1,0 +1,136 @@
+"""What planning decides about one entity: pure, so that every rule can be read and tested without a database.
+
+Rules, in order, for each event of an entity as the outbox has it now:
+
+- unknown to the ledger: plan it, unless the ledger already moved past its time: then it is superseded;
+- known with the same fingerprint: nothing to do (a shadowed one is planned when the workflow has gone live);
+- known with another fingerprint: posted is frozen, so the difference is a *restatement*; if it surely never reached the ERP
+  (planned, shadowed, retry_due, rejected) a new revision replaces it; in every other state it is a *conflict*: never sent;
+- in the ledger, not sent, and no longer derived: superseded.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.identity import fingerprint
+from meshline_dagster.core.ledger import PostingState
+
+__all__ = ["EntityPlan", "KnownPosting", "NewPosting", "OutboxRow", "plan_entity"]
+
+_S = PostingState
+_NEVER_SENT = frozenset({_S.PLANNED, _S.SHADOWED, _S.RETRY_DUE})
+_MASTERS = frozenset({DocumentKind.CUSTOMER})
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """One event that may be posted. ``payload`` holds money and quantities as strings."""
+
+    event_id: str
+    entity_key: str
+    document_kind: DocumentKind
+    external_id: str
+    event_time: datetime
+    operation: str
+    depends_on: str | None
+    amount: Decimal
+    currency: str | None
+    document_date: date | None
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPosting:
+    """What the ledger knows of an event: its latest revision."""
+
+    id: int
+    event_id: str
+    revision: int
+    event_time: datetime
+    fingerprint: str
+    state: PostingState
+
+
+@dataclass(frozen=True, slots=True)
+class NewPosting:
+    """A row to insert. ``state`` is planned, shadowed or superseded."""
+
+    row: OutboxRow
+    revision: int
+    fingerprint: str
+    state: PostingState
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntityPlan:
+    """What to do about one entity.
+
+    Attributes:
+        insert: new ledger rows.
+        supersede: ``(posting id, cause)`` of rows that will not be sent.
+        release: ids of shadowed rows that are planned now.
+        restatements: posted events whose derivation differs today.
+        conflicts: events under way whose derivation differs today.
+    """
+
+    insert: tuple[NewPosting, ...] = ()
+    supersede: tuple[tuple[int, str], ...] = ()
+    release: tuple[int, ...] = ()
+    restatements: tuple[OutboxRow, ...] = ()
+    conflicts: tuple[OutboxRow, ...] = ()
+
+
+def plan_entity(rows: Iterable[OutboxRow], known: Iterable[KnownPosting], *, live: bool) -> EntityPlan:
+    """Compare the outbox rows of one entity with its ledger rows (latest revision of each event)."""
+    ordered = sorted(rows, key=lambda row: (row.event_time, row.event_id))
+    ledger = {posting.event_id: posting for posting in known}
+    if ordered and ordered[0].document_kind in _MASTERS:
+        ordered = _create_only(ordered, ledger)
+    start = PostingState.PLANNED if live else PostingState.SHADOWED
+    insert: list[NewPosting] = []
+    supersede: list[tuple[int, str]] = []
+    release: list[int] = []
+    restatements: list[OutboxRow] = []
+    conflicts: list[OutboxRow] = []
+    reached = _reached(ledger.values())
+    for row in ordered:
+        digest, have = fingerprint(row.payload), ledger.get(row.event_id)
+        if have is None:
+            late = reached is not None and row.event_time < reached
+            state = PostingState.SUPERSEDED if late else start
+            insert.append(NewPosting(row, 1, digest, state, "late_older_state" if late else "derived"))
+        elif have.fingerprint == digest:
+            if have.state is _S.SHADOWED and live:
+                release.append(have.id)
+        elif have.state is _S.POSTED:
+            restatements.append(row)
+        elif have.state in _NEVER_SENT or have.state is _S.REJECTED:
+            supersede.append((have.id, "rederived"))
+            insert.append(NewPosting(row, have.revision + 1, digest, start, "rederived"))
+        elif have.state is not _S.SUPERSEDED:
+            conflicts.append(row)
+    derived = {row.event_id for row in ordered}
+    supersede += [
+        (posting.id, "no_longer_derived")
+        for posting in ledger.values()
+        if posting.event_id not in derived and posting.state in _NEVER_SENT
+    ]
+    return EntityPlan(tuple(insert), tuple(supersede), tuple(release), tuple(restatements), tuple(conflicts))
+
+
+def _create_only(ordered: list[OutboxRow], ledger: Mapping[str, KnownPosting]) -> list[OutboxRow]:
+    """Masters are created once: as soon as one version is on its way, other versions are left to the ERP's owners."""
+    under_way = [row for row in ordered if row.event_id in ledger]
+    settled = any(posting.state not in _NEVER_SENT | {_S.REJECTED, _S.SUPERSEDED} for posting in ledger.values())
+    return under_way if settled else ordered
+
+
+def _reached(ledger: Iterable[KnownPosting]) -> datetime | None:
+    """The time of the newest state that has reached, or may have reached, the ERP."""
+    gone = [posting.event_time for posting in ledger if posting.state not in _NEVER_SENT | {_S.REJECTED, _S.SUPERSEDED}]
+    return max(gone, default=None)
