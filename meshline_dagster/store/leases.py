@@ -4,6 +4,7 @@ A lease's token grows each time somebody takes it, and whoever writes under a le
 is still his. A process that was paused for an hour and wakes up can therefore write nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,7 +16,8 @@ from meshline_dagster.store.tables import lease
 __all__ = ["Lease", "acquire", "check", "release", "renew"]
 
 _ENSURE = text(
-    "INSERT INTO lease (name, holder, token, expires_at) VALUES (:name, NULL, 0, :never) ON CONFLICT DO NOTHING"
+    "INSERT INTO lease (name, holder, token, expires_at) VALUES (:name, NULL, 0, '1970-01-01 00:00:00.000000') "
+    "ON CONFLICT DO NOTHING"
 )
 
 
@@ -31,7 +33,7 @@ class Lease:
 
 def acquire(connection: Connection, name: str, holder: str, *, now: datetime, ttl: timedelta) -> Lease | None:
     """Take the lease if it is free or has run out; None while somebody else holds it."""
-    connection.execute(_ENSURE, {"name": name, "never": datetime(1970, 1, 1)})  # noqa: DTZ001 - as stored: naive UTC
+    connection.execute(_ENSURE, {"name": name})
     row = connection.execute(select(lease).where(lease.c.name == name).with_for_update()).one()
     until = now + ttl
     if row.holder is not None and row.expires_at > now:
@@ -58,15 +60,17 @@ def renew(connection: Connection, held: Lease, *, now: datetime, ttl: timedelta)
     return Lease(held.name, held.holder, held.token, until)
 
 
-def check(connection: Connection, held: Lease) -> None:
-    """Prove inside the caller's transaction that the lease has not been taken over.
+def check(connection: Connection, held: Sequence[Lease]) -> None:
+    """Prove inside the caller's transaction that none of these leases has been taken over.
 
     Raises:
-        LeaseLostError: somebody took it over; the transaction must roll back.
+        LeaseLostError: somebody took one over; the transaction must roll back.
     """
-    row = connection.execute(select(lease).where(lease.c.name == held.name).with_for_update(read=True)).one_or_none()
-    if row is None or row.token != held.token or row.holder != held.holder:
-        raise LeaseLostError(lease=held.name, token=held.token)
+    query = select(lease.c.name, lease.c.token, lease.c.holder).where(lease.c.name.in_([one.name for one in held]))
+    now_held = {(row.name, row.token, row.holder) for row in connection.execute(query.with_for_update(read=True))}
+    for one in held:
+        if (one.name, one.token, one.holder) not in now_held:
+            raise LeaseLostError(lease=one.name, token=one.token)
 
 
 def release(connection: Connection, held: Lease, *, now: datetime) -> None:

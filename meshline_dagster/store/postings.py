@@ -3,7 +3,7 @@ transaction, and fenced: a row changes only under the lease token that it was ta
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -29,7 +29,8 @@ __all__ = [
     "known_postings",
     "last_posted",
     "ledger_summary",
-    "posted_entities",
+    "next_due",
+    "open_shards",
     "postings_of",
     "record_attempts",
 ]
@@ -317,9 +318,24 @@ def last_posted(connection: Connection, destination: str, entity_keys: Sequence[
     return found
 
 
-def posted_entities(connection: Connection, destination: str, entity_keys: Iterable[str]) -> set[str]:
-    """Which of these entities have a posted document."""
-    return set(last_posted(connection, destination, list(entity_keys)))
+def open_shards(connection: Connection, destination: str) -> set[int]:
+    """The shards in which a posting has work to do."""
+    query = (
+        select(posting.c.shard)
+        .where(posting.c.destination == destination, posting.c.state.in_([state.value for state in OPEN_STATES]))
+        .distinct()
+    )
+    return set(connection.execute(query).scalars())
+
+
+def next_due(connection: Connection, destination: str, shards: Sequence[int]) -> datetime | None:
+    """When the next posting that waits for its time is due; None when none waits."""
+    query = select(func.min(posting.c.due_at, type_=posting.c.due_at.type)).where(
+        posting.c.destination == destination,
+        posting.c.shard.in_(shards),
+        posting.c.state.in_([state.value for state in OPEN_STATES]),
+    )
+    return connection.execute(query).scalar_one_or_none()
 
 
 def ledger_summary(connection: Connection, destination: str | None = None) -> list[dict[str, Any]]:

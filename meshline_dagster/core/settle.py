@@ -1,0 +1,116 @@
+"""What an answer, or a look-up, makes of a posting. Pure: the engine supplies clock and jitter.
+
+No answer is *unknown*, never failed. An unknown is settled only by what the ERP shows; and only an *absent* document that has
+outlived the ERP's ``settle_after`` is sent again, because a late commit may still surface until then.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from meshline_dagster.core.backoff import delay
+from meshline_dagster.core.documents import Answer, DocumentKind, ErpDocument, Outcome
+from meshline_dagster.core.ledger import PostingState
+
+__all__ = ["Settled", "after_answer", "after_lookup", "difference"]
+
+_S = PostingState
+_LOOKUP_DELAY = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Where a posting goes now.
+
+    Attributes:
+        outcome: the attempt's result in one word (``created``, ``exists``, ``exists_with_different_<field>``, ...).
+        due_at: when to look at the posting again; None when it is settled or due at once.
+        problem: the exception's code when a person has to look, else None.
+    """
+
+    state: PostingState
+    outcome: str
+    message: str = ""
+    erp_id: str | None = None
+    due_at: datetime | None = None
+    problem: str | None = None
+
+
+def after_answer(answer: Answer, *, attempts: int, max_attempts: int, now: datetime, jitter: float) -> Settled:
+    """Settle a request by its answer. ``attempts`` counts this one."""
+    outcome = answer.outcome
+    if outcome in {Outcome.CREATED, Outcome.UPDATED, Outcome.EXISTS}:
+        return Settled(_S.POSTED, outcome.value, answer.message, answer.erp_id)
+    if outcome is Outcome.EXISTS_DIFFERENT:
+        name = f"{outcome.value}_{answer.field or 'content'}"
+        return Settled(_S.DEAD, name, answer.message, answer.erp_id, problem=name)
+    if outcome is Outcome.REJECTED:
+        return Settled(_S.REJECTED, outcome.value, answer.message, problem="rejected")
+    if outcome is Outcome.RETRY:
+        if attempts >= max_attempts:
+            return Settled(_S.DEAD, "attempts_used_up", answer.message, problem="attempts_used_up")
+        due = now + timedelta(seconds=delay(attempts, jitter, retry_after=answer.retry_after))
+        return Settled(_S.RETRY_DUE, outcome.value, answer.message, due_at=due)
+    return Settled(_S.UNKNOWN, Outcome.UNKNOWN.value, answer.message, due_at=now + timedelta(seconds=_LOOKUP_DELAY))
+
+
+def after_lookup(
+    found: Sequence[ErpDocument],
+    *,
+    kind: DocumentKind,
+    event_id: str,
+    payload: Mapping[str, Any],
+    previous: Mapping[str, Any] | None,
+    sent_at: datetime,
+    settle_after: timedelta,
+    now: datetime,
+) -> Settled:
+    """Settle an unknown posting by what the ERP shows under its external id.
+
+    Args:
+        previous: the payload that was posted before this one for the same entity; None for a first posting.
+        sent_at: when the last request was started.
+    """
+    if len(found) > 1:
+        text = f"{len(found)} documents carry one external id: {', '.join(document.erp_id for document in found)}"
+        return Settled(_S.DEAD, "duplicate", text, found[0].erp_id, problem="duplicate_in_erp")
+    if found and found[0].status == "partial":
+        return Settled(_S.PARTIAL, "partial", "some steps are done, others are not", found[0].erp_id)
+    if found:
+        document = found[0]
+        field = difference(kind, payload, document)
+        if field is None:
+            return Settled(_S.POSTED, Outcome.EXISTS.value, "", document.erp_id)
+        untouched = (
+            previous is not None and document.event_id != event_id and difference(kind, previous, document) is None
+        )
+        if not untouched:
+            name = f"{Outcome.EXISTS_DIFFERENT.value}_{field}"
+            return Settled(_S.DEAD, name, "", document.erp_id, problem=name)
+    settled_at = sent_at + settle_after
+    if now >= settled_at:
+        return Settled(_S.RETRY_DUE, Outcome.ABSENT.value)
+    return Settled(_S.UNKNOWN, Outcome.UNKNOWN.value, "not there yet", due_at=settled_at)
+
+
+def difference(kind: DocumentKind, payload: Mapping[str, Any], document: ErpDocument) -> str | None:
+    """The first field in which the ERP's document differs from what was meant; None when they agree.
+
+    Compared for orders: status, currency, amount and, while open, the lines by sku, quantity and amount, as the ERP may split or
+    merge nothing of them. Names and addresses of customers belong to the ERP once they exist.
+    """
+    if kind is DocumentKind.CUSTOMER:
+        return None
+    if document.status != payload["status"]:
+        return "status"
+    if document.status == "cancelled":
+        return None
+    if document.currency is not None and document.currency != payload["currency"]:
+        return "currency"
+    if document.amount != Decimal(payload["amount"]):
+        return "amount"
+    meant = sorted((line["sku"], Decimal(line["quantity"]), Decimal(line["amount"])) for line in payload["lines"])
+    there = sorted((line.sku, line.quantity, line.amount) for line in document.lines)
+    return "lines" if document.lines and meant != there else None

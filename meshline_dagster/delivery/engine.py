@@ -1,0 +1,179 @@
+"""Deliver: bring every open posting of a destination to its end, exactly once in effect.
+
+The loop takes the oldest open posting of each entity, in passes. For each one: the intent is durable before the request, the outcome
+after it. What is inherited as ``sending`` from a run that died is unknown, and unknowns are looked up before anything is sent again.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.errors import TransientError
+from meshline_dagster.core.ledger import PostingState
+from meshline_dagster.delivery.committer import GroupCommitter, Work
+from meshline_dagster.delivery.gates import check_company, check_gates
+from meshline_dagster.delivery.options import DeliveryOptions, Mode
+from meshline_dagster.delivery.outage import OutageGuard
+from meshline_dagster.delivery.requests import Requests
+from meshline_dagster.delivery.session import DeliveryReport, Session, utc_now
+from meshline_dagster.delivery.shards import ShardLeases
+from meshline_dagster.erp.protocol import ErpWriter
+from meshline_dagster.store.engine import Store
+from meshline_dagster.store.postings import Change, Posting, due_postings, last_posted, next_due, open_shards
+
+__all__ = ["DeliveryReport", "deliver"]
+
+_PASS = 5_000
+_IN_PROGRESS = 3  # units of work per HTTP slot, so that commits never leave a slot idle
+_POLL_SECONDS = 0.25
+_S = PostingState
+
+
+async def deliver(
+    store: Store,
+    writer: ErpWriter,
+    options: DeliveryOptions,
+    *,
+    actor: str,
+    clock: Callable[[], datetime] = utc_now,
+    jitter: Callable[[], float] = random.random,
+) -> DeliveryReport:
+    """Post what is due, settle what is unknown, and say what is left.
+
+    Args:
+        actor: the run that delivers, for leases and audit.
+        clock: UTC now. jitter: random numbers in [0, 1). Both are passed in for tests.
+
+    Raises:
+        GateError: the writer may not post now.
+        AuthError, ConfigError: the ERP refuses us, or the set-up is wrong.
+        LeaseLostError: another run took over; what is durable stays, nothing was written under the lost lease.
+    """
+    with store.read() as connection:
+        check_gates(connection, options)
+    session = Session(store, writer, options, actor, clock, jitter, DeliveryReport())
+    if options.mode is Mode.SHADOW:
+        return session.report
+    delivery = _Delivery(session)
+    try:
+        await writer.open()
+        check_company(options, await writer.company())
+    except TransientError as error:
+        delivery.guard.unreachable(str(error))
+        session.report.outage = True
+        return session.report
+    try:
+        await delivery.run()
+    finally:
+        await writer.aclose()
+    return session.report
+
+
+class _Delivery:
+    """One call of ``deliver``."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.store, self.options, self.report, self.clock = (
+            session.store,
+            session.options,
+            session.report,
+            session.clock,
+        )
+        self.capabilities = session.writer.capabilities
+        self.leases = ShardLeases(
+            session.store,
+            session.options.destination,
+            shards=session.options.shards,
+            holder=session.actor,
+            ttl=timedelta(seconds=2 * session.timeout + 10),
+            clock=session.clock,
+        )
+        limit = 3 * self.capabilities.max_in_flight
+        self.guard = OutageGuard(session.store, session.options.destination, clock=session.clock, limit=limit)
+
+    async def run(self) -> None:
+        """Work until nothing is due any more or patience ends."""
+        deadline = self.clock() + timedelta(seconds=self.options.patience)
+        with GroupCommitter(
+            self.store, held=lambda: self.leases.held, actor=self.session.actor, clock=self.clock
+        ) as committer:
+            requests = Requests(self.session, committer, self.leases, self.guard)
+            keeper = asyncio.create_task(self.leases.keep())
+            try:
+                while not self.report.outage and await self._pass_or_wait(requests, committer, deadline):
+                    if keeper.done():
+                        keeper.result()
+            finally:
+                keeper.cancel()
+                self.leases.release()
+                self.report.commits = committer.commits
+        with self.store.read() as connection:
+            shards = list(range(self.options.shards))
+            left = due_postings(
+                connection, self.options.destination, shards, now=datetime.max.replace(tzinfo=UTC), limit=_PASS
+            )
+        self.report.waiting = len(left)
+        self.report.outage = self.guard.is_open
+
+    async def _pass_or_wait(self, requests: Requests, committer: GroupCommitter, deadline: datetime) -> bool:
+        """Do one pass, or wait for the next thing that is due. False when there is nothing to wait for."""
+        shards = self.leases.take()
+        now = self.clock()
+        with self.store.read() as connection:
+            due = due_postings(connection, self.options.destination, shards, now=now, limit=_PASS)
+            later = next_due(connection, self.options.destination, shards)
+            elsewhere = open_shards(connection, self.options.destination) - set(shards)
+        if due:
+            due = await self._inherit(due, committer)
+            await self._work_off(requests, due)
+            return not self.guard.is_open
+        if later is None and not elsewhere:
+            return False
+        if now >= deadline or (later is not None and later > deadline and not elsewhere):
+            return False
+        pause = _POLL_SECONDS if elsewhere or later is None else (later - now).total_seconds()
+        await asyncio.sleep(min(max(pause, 0.01), 5.0))
+        return True
+
+    async def _inherit(self, due: Sequence[Posting], committer: GroupCommitter) -> list[Posting]:
+        """What another run left as ``sending`` is unknown: it died, or lost its lease, between request and outcome."""
+        inherited = [row for row in due if row.state is _S.SENDING]
+        if inherited:
+            changes = [
+                Change(row, _S.UNKNOWN, self.leases.token(row.shard), {"cause": "inherited", "due_at": None})
+                for row in inherited
+            ]
+            await committer.commit(Work(changes=changes))
+        return [row for row in due if row.state is not _S.SENDING]
+
+    async def _work_off(self, requests: Requests, due: Sequence[Posting]) -> None:
+        """One pass: customers before orders, entities in parallel, a bounded number of requests in flight."""
+        with self.store.read() as connection:
+            before = last_posted(connection, self.options.destination, [row.entity_key for row in due])
+        units: asyncio.Queue[tuple[bool, list[Posting]]] = asyncio.Queue()
+        for lookup, batch in self._batches(due):
+            units.put_nowait((lookup, batch))
+
+        async def worker() -> None:
+            while not units.empty() and not self.guard.is_open:
+                lookup, batch = units.get_nowait()
+                await (requests.look_up(batch, before) if lookup else requests.send(batch, before))
+
+        workers = min(units.qsize(), self.capabilities.max_in_flight * _IN_PROGRESS)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(worker())
+
+    def _batches(self, due: Sequence[Posting]) -> list[tuple[bool, list[Posting]]]:
+        size = self.capabilities.batch_size
+        parts: dict[tuple[bool, DocumentKind], list[Posting]] = {}
+        for row in due:
+            parts.setdefault((row.state is _S.UNKNOWN, row.document_kind), []).append(row)
+        batches: list[tuple[bool, list[Posting]]] = []
+        for (lookup, _), rows in parts.items():
+            step = 100 if lookup else size
+            batches += [(lookup, rows[start : start + step]) for start in range(0, len(rows), step)]
+        return batches

@@ -1,0 +1,40 @@
+"""The words for what delivery cannot settle by itself."""
+
+from meshline_dagster.core.settle import Settled
+from meshline_dagster.store.exceptions import Finding
+from meshline_dagster.store.postings import Posting
+
+__all__ = ["finding_for", "trace_key"]
+
+_FIX = {
+    "rejected": "Correct what the ERP names, in the CRM or by a mapping; the corrected event is posted by the next run.",
+    "attempts_used_up": "The ERP kept refusing for now. Find out why, then release the posting.",
+    "duplicate_in_erp": "Keep one document in the ERP, reverse the others, then settle the posting.",
+}
+_DIFFERENT = (
+    "Compare the ERP document with the event. Somebody changed it in the ERP, or an older request arrived late."
+)
+
+
+def trace_key(row: Posting) -> str:
+    """One open exception for each entity and destination: what is posted later settles it."""
+    return f"delivery:{row.destination}:{row.entity_key}"
+
+
+def finding_for(row: Posting, settled: Settled) -> Finding:
+    """The exception that a problem becomes."""
+    code = settled.problem or settled.outcome
+    return Finding(
+        trace_key=trace_key(row),
+        origin="delivery",
+        code=code,
+        title=f"{row.document_kind.value} {row.external_id} of {row.entity_key}: {code.replace('_', ' ')}",
+        detail=settled.message or code,
+        fix=_FIX.get(code, _DIFFERENT),
+        owner="finance" if code == "duplicate_in_erp" else "integrations",
+        priority="P1" if code != "rejected" else "P2",
+        entity_key=row.entity_key,
+        event_id=row.event_id,
+        amount=row.amount if row.currency else None,
+        currency=row.currency,
+    )

@@ -1,0 +1,39 @@
+"""What must hold before anything is sent. The writer checks it itself, since anybody can launch it."""
+
+from sqlalchemy import Connection
+
+from meshline_dagster.core.errors import GateError
+from meshline_dagster.delivery.options import DeliveryOptions, Mode
+from meshline_dagster.store.verdicts import failed_verdicts
+
+__all__ = ["check_company", "check_gates"]
+
+
+def check_gates(connection: Connection, options: DeliveryOptions) -> None:
+    """Raise unless the workflow may post now.
+
+    Raises:
+        GateError: a table's verdict stands failed (named, with its detail), or no cut-over date outside the sandbox.
+    """
+    if options.mode is Mode.LIVE and not options.sandbox and options.effective_from is None:
+        raise GateError(
+            f"{options.destination} is not a sandbox and has no effective_from: set the cut-over date, "
+            "so that deals booked before it are not posted again"
+        )
+    failed = failed_verdicts(connection)
+    if failed:
+        listed = "; ".join(f"{one.subject} / {one.check_name}: {one.detail}" for one in failed)
+        raise GateError(f"the writer refuses while a table's verdict stands failed: {listed}")
+
+
+def check_company(options: DeliveryOptions, company: str) -> None:
+    """Raise unless the ERP answers with the company that this workflow is pinned to.
+
+    Raises:
+        GateError: with both ids.
+    """
+    if company != options.company:
+        raise GateError(
+            f"{options.destination} answers as company {company!r}, this workflow is pinned to {options.company!r}: "
+            "correct the address or the pinned company"
+        )

@@ -1,0 +1,38 @@
+"""How one workflow delivers to one destination."""
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+__all__ = ["DeliveryOptions", "Mode"]
+
+
+class Mode(StrEnum):
+    """What the writer may do. In shadow everything is planned and compared, nothing is sent."""
+
+    SHADOW = "shadow"
+    LIVE = "live"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryOptions:
+    """Settings of a delivery.
+
+    Attributes:
+        destination: the name under which postings are kept; never reuse one for another ERP.
+        sandbox: the destination is a throw-away system, so no cut-over date is needed.
+        company: the ERP company id that posts are pinned to.
+        effective_from: deals booked earlier are pre-cutover and never posted.
+        shards: how many leases the entities are spread over; fixed for the life of a ledger.
+        max_attempts: refusals "for now" until a posting is dead.
+        patience: seconds to wait in one run for retries, unsettled answers and shards held by other runs.
+    """
+
+    destination: str
+    company: str
+    mode: Mode = Mode.SHADOW
+    sandbox: bool = False
+    effective_from: date | None = None
+    shards: int = 16
+    max_attempts: int = 8
+    patience: float = 90.0

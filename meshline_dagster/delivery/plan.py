@@ -1,0 +1,161 @@
+"""Plan: the outbox of a build enters the ledger. One transaction; a second plan of the same outbox changes nothing."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+from sqlalchemy import Connection
+
+from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.ledger import PostingState
+from meshline_dagster.core.postings import EntityPlan, NewPosting, OutboxRow, plan_entity
+from meshline_dagster.delivery.options import DeliveryOptions, Mode
+from meshline_dagster.store.builds import mark_planned
+from meshline_dagster.store.counters import next_values
+from meshline_dagster.store.engine import Store
+from meshline_dagster.store.exceptions import Finding, raise_exceptions
+from meshline_dagster.store.postings import Change, change_states, insert_postings, known_postings, postings_of
+
+__all__ = ["PlanReport", "outbox_rows", "plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReport:
+    """How many ledger rows one plan wrote, by what it did."""
+
+    planned: int = 0
+    shadowed: int = 0
+    superseded: int = 0
+    released: int = 0
+    restatements: int = 0
+    conflicts: int = 0
+
+
+def outbox_rows(table: pa.Table) -> list[OutboxRow]:
+    """Read the published outbox. Only what is about to be planned becomes Python objects."""
+    return [
+        OutboxRow(
+            event_id=row["event_id"],
+            entity_key=row["entity_key"],
+            document_kind=DocumentKind(row["document_kind"]),
+            external_id=row["external_id"],
+            event_time=row["event_time"],
+            operation=row["operation"],
+            depends_on=row["depends_on"],
+            amount=row["amount"],
+            currency=row["currency"],
+            document_date=row["document_date"],
+            payload=json.loads(row["payload"]),
+        )
+        for row in table.to_pylist()
+    ]
+
+
+def plan(
+    store: Store,
+    rows: Iterable[OutboxRow],
+    *,
+    touched: Sequence[str],
+    options: DeliveryOptions,
+    build_id: str | None,
+    actor: str,
+    now: datetime,
+) -> PlanReport:
+    """Bring the ledger in step with the outbox rows of the touched entities.
+
+    Args:
+        rows: every postable event of the touched entities.
+        touched: entity keys that the build looked at, also those that have no postable event any more.
+        build_id: the build to mark as planned in the same transaction.
+        actor: who plans, for the audit log: the run id.
+    """
+    by_entity: dict[str, list[OutboxRow]] = {key: [] for key in touched}
+    for row in rows:
+        by_entity.setdefault(row.entity_key, []).append(row)
+    live = options.mode is Mode.LIVE
+    with store.write() as connection:
+        next_values(connection, f"plan:{options.destination}")  # one plan at a time for a destination
+        known = known_postings(connection, options.destination, list(by_entity))
+        plans = [
+            plan_entity(found, known.get(key, ()), live=live)
+            for key, found in by_entity.items()
+            if found or key in known
+        ]
+        _write(connection, plans, options, actor, now)
+        if build_id is not None:
+            mark_planned(connection, build_id, now=now)
+    return _report(plans)
+
+
+def _write(
+    connection: Connection, plans: Sequence[EntityPlan], options: DeliveryOptions, actor: str, now: datetime
+) -> None:
+    causes = {posting_id: cause for one in plans for posting_id, cause in one.supersede}
+    changes = [
+        Change(row, PostingState.SUPERSEDED, row.lease_token or 0, {"cause": causes[row.id], "due_at": None})
+        for row in postings_of(connection, list(causes))
+    ]
+    changes += [
+        Change(row, PostingState.PLANNED, row.lease_token or 0, {"cause": "gone_live"})
+        for row in postings_of(connection, [posting_id for one in plans for posting_id in one.release])
+    ]
+    change_states(connection, changes, actor=actor, now=now)
+    fresh = [row for one in plans for row in one.insert]
+    fresh.sort(key=lambda row: (row.row.event_time, row.row.event_id))
+    insert_postings(connection, options.destination, fresh, shards=options.shards, actor=actor, now=now)
+    findings = [_restatement(row, options) for one in plans for row in one.restatements]
+    findings += [_conflict(row, options) for one in plans for row in one.conflicts]
+    raise_exceptions(connection, findings, now=now)
+
+
+def _restatement(row: OutboxRow, options: DeliveryOptions) -> Finding:
+    return Finding(
+        trace_key=f"restatement:{options.destination}:{row.event_id}",
+        origin="delivery",
+        code="restatement_candidate",
+        title=f"{row.entity_key} would be posted differently today",
+        detail="The event is posted and frozen; rules, mappings or code have changed since.",
+        fix="Compare both; if the new derivation is right, have finance approve it as an amendment.",
+        owner="finance",
+        priority="P3",
+        **_about(row),
+    )
+
+
+def _conflict(row: OutboxRow, options: DeliveryOptions) -> Finding:
+    return Finding(
+        trace_key=f"fingerprint:{options.destination}:{row.event_id}",
+        origin="delivery",
+        code="fingerprint_conflict",
+        title=f"{row.entity_key}: one event, two contents",
+        detail="A request for this event may have reached the ERP with other content than the event has today.",
+        fix="Wait until the posting is settled, then compare the ERP document with the event.",
+        owner="integrations",
+        priority="P1",
+        **_about(row),
+    )
+
+
+def _about(row: OutboxRow) -> dict[str, Any]:
+    return {
+        "entity_key": row.entity_key,
+        "event_id": row.event_id,
+        "amount": row.amount if row.currency else None,
+        "currency": row.currency,
+    }
+
+
+def _report(plans: Sequence[EntityPlan]) -> PlanReport:
+    states = [row.state for one in plans for row in one.insert]
+    late: list[NewPosting] = [row for one in plans for row in one.insert if row.state is PostingState.SUPERSEDED]
+    return PlanReport(
+        planned=states.count(PostingState.PLANNED),
+        shadowed=states.count(PostingState.SHADOWED),
+        superseded=len(late) + sum(len(one.supersede) for one in plans),
+        released=sum(len(one.release) for one in plans),
+        restatements=sum(len(one.restatements) for one in plans),
+        conflicts=sum(len(one.conflicts) for one in plans),
+    )
