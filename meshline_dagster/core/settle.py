@@ -65,6 +65,8 @@ def after_lookup(
     previous: Mapping[str, Any] | None,
     sent_at: datetime,
     settle_after: timedelta,
+    attempts: int,
+    max_attempts: int,
     now: datetime,
 ) -> Settled:
     """Settle an unknown posting by what the ERP shows under its external id.
@@ -72,6 +74,7 @@ def after_lookup(
     Args:
         previous: the payload that was posted before this one for the same entity; None for a first posting.
         sent_at: when the last request was started.
+        attempts: how many requests were made so far.
     """
     if len(found) > 1:
         text = f"{len(found)} documents carry one external id: {', '.join(document.erp_id for document in found)}"
@@ -90,6 +93,9 @@ def after_lookup(
             name = f"{Outcome.EXISTS_DIFFERENT.value}_{field}"
             return Settled(_S.DEAD, name, "", document.erp_id, problem=name)
     settled_at = sent_at + settle_after
+    if now >= settled_at and attempts >= max_attempts:
+        text = f"{attempts} requests got no answer and left nothing behind"
+        return Settled(_S.DEAD, "attempts_used_up", text, problem="attempts_used_up")
     if now >= settled_at:
         return Settled(_S.RETRY_DUE, Outcome.ABSENT.value)
     return Settled(_S.UNKNOWN, Outcome.UNKNOWN.value, "not there yet", due_at=settled_at)

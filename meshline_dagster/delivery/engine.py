@@ -60,12 +60,12 @@ async def deliver(
     try:
         await writer.open()
         check_company(options, await writer.company())
+        await delivery.run()
     except TransientError as error:
         delivery.guard.unreachable(str(error))
         session.report.outage = True
-        return session.report
-    try:
-        await delivery.run()
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from group
     finally:
         await writer.aclose()
     return session.report

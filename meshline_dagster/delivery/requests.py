@@ -91,6 +91,8 @@ class Requests:
                 previous=None if previous is None else json.loads(previous.payload),
                 sent_at=row.sent_at or started,
                 settle_after=self._writer.capabilities.settle_after,
+                attempts=row.attempts,
+                max_attempts=self._options.max_attempts,
                 now=now,
             )
             changes.append(self._change(row, settled))
