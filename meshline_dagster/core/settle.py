@@ -93,12 +93,16 @@ def after_lookup(
             name = f"{Outcome.EXISTS_DIFFERENT.value}_{field}"
             return Settled(_S.DEAD, name, "", document.erp_id, problem=name)
     settled_at = sent_at + settle_after
-    if now >= settled_at and attempts >= max_attempts:
-        text = f"{attempts} requests got no answer and left nothing behind"
-        return Settled(_S.DEAD, "attempts_used_up", text, problem="attempts_used_up")
-    if now >= settled_at:
+    if now < settled_at:
+        return Settled(_S.UNKNOWN, Outcome.UNKNOWN.value, "not there yet", due_at=settled_at)
+    return _absent(attempts, max_attempts)
+
+
+def _absent(attempts: int, max_attempts: int) -> Settled:
+    if attempts < max_attempts:
         return Settled(_S.RETRY_DUE, Outcome.ABSENT.value)
-    return Settled(_S.UNKNOWN, Outcome.UNKNOWN.value, "not there yet", due_at=settled_at)
+    text = f"{attempts} requests got no answer and left nothing behind"
+    return Settled(_S.DEAD, "attempts_used_up", text, problem="attempts_used_up")
 
 
 def difference(kind: DocumentKind, payload: Mapping[str, Any], document: ErpDocument) -> str | None:
