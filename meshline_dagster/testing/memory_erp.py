@@ -1,0 +1,189 @@
+"""An ERP in memory, for fault injection: it loses answers, commits late, refuses, and counts what it really holds.
+
+It passes the same conformance suite as the real writers (``testing.erp_conformance``), and no faster path exists in the product
+for it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument, ErpLine, Outcome
+from meshline_dagster.erp.protocol import Capabilities
+
+__all__ = ["Fault", "MemoryErp", "MemoryWriter"]
+
+
+class Fault(StrEnum):
+    """What goes wrong with one request."""
+
+    LOST_REQUEST = "lost_request"  # no answer, nothing done
+    LOST_ANSWER = "lost_answer"  # done, no answer
+    LATE_COMMIT = "late_commit"  # no answer, done later
+    BUSY = "busy"  # refused for now
+    UNREACHABLE = "unreachable"  # the connection is refused
+
+
+@dataclass(slots=True)
+class MemoryErp:
+    """What the ERP holds, with every write it ever made.
+
+    Args:
+        unique: refuse a second document with one external id.
+        skus: the items it knows; None accepts any.
+        faults: called with each document before it is handled; None means no fault.
+        late: seconds until a late commit happens.
+        clock: UTC now.
+    """
+
+    unique: bool = True
+    skus: frozenset[str] | None = None
+    faults: Callable[[Document], Fault | None] = lambda _: None
+    late: float = 0.05
+    latency: float = 0.0
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    documents: dict[DocumentKind, list[ErpDocument]] = field(default_factory=dict)
+    writes: list[Document] = field(default_factory=list)
+
+    def of(self, kind: DocumentKind, external_id: str) -> list[ErpDocument]:
+        """Everything under one external id."""
+        return [one for one in self.documents.get(kind, []) if one.external_id == external_id]
+
+    def apply(self, document: Document) -> Answer:
+        """Do what a document asks for."""
+        have = self.of(document.kind, document.external_id)
+        refused = self._refusal(document)
+        if refused is not None:
+            return refused
+        if document.operation == "create":
+            if have and self.unique:
+                return Answer(Outcome.EXISTS, erp_id=have[0].erp_id)
+            made = self._build(document, f"{document.kind.value}-{len(self.writes) + 1}")
+            self.documents.setdefault(document.kind, []).append(made)
+            self.writes.append(document)
+            return Answer(Outcome.CREATED, erp_id=made.erp_id)
+        if not have:
+            return Answer(Outcome.REJECTED, message="there is no such document", field="external_id")
+        if have[0].event_id == document.event_id:
+            return Answer(Outcome.EXISTS, erp_id=have[0].erp_id)
+        kept = [one for one in self.documents[document.kind] if one is not have[0]]
+        self.documents[document.kind] = [*kept, self._build(document, have[0].erp_id)]
+        self.writes.append(document)
+        return Answer(Outcome.UPDATED, erp_id=have[0].erp_id)
+
+    def _refusal(self, document: Document) -> Answer | None:
+        if document.kind is not DocumentKind.SALES_ORDER:
+            return None
+        if not self.of(DocumentKind.CUSTOMER, document.payload["customer"]):
+            return Answer(Outcome.REJECTED, message="unknown customer", field="customer")
+        for place, line in enumerate(document.payload["lines"]):
+            if self.skus is not None and line["sku"] not in self.skus:
+                return Answer(Outcome.REJECTED, message=f"unknown item {line['sku']}", field=f"lines[{place}].sku")
+        return None
+
+    def _build(self, document: Document, erp_id: str) -> ErpDocument:
+        payload = document.payload
+        base = ErpDocument(
+            kind=document.kind,
+            erp_id=erp_id,
+            external_id=document.external_id,
+            number=erp_id.upper(),
+            status="open",
+            stamp=self.clock(),
+            event_id=document.event_id,
+        )
+        if document.kind is DocumentKind.CUSTOMER:
+            return base
+        lines = tuple(
+            ErpLine(line["sku"], Decimal(line["quantity"]), Decimal(line["unit_price"]), Decimal(line["amount"]))
+            for line in payload["lines"]
+        )
+        return replace(
+            base,
+            status=payload["status"],
+            customer=payload["customer"],
+            currency=payload["currency"],
+            amount=Decimal(payload["amount"]),
+            lines=lines,
+        )
+
+
+class MemoryWriter:
+    """The :class:`~meshline_dagster.erp.protocol.ErpWriter` of a :class:`MemoryErp`."""
+
+    def __init__(
+        self, erp: MemoryErp, *, name: str = "memory", settle_after: float = 0.2, timeout: float = 5.0, slots: int = 8
+    ) -> None:
+        self.erp = erp
+        self._name = name
+        self._late: set[asyncio.Task[None]] = set()
+        pairs = {(kind, operation) for kind in DocumentKind for operation in ("create", "amend", "cancel")}
+        self._capabilities = Capabilities(
+            native_idempotency=False,
+            unique_external_id=erp.unique,
+            batch_size=1,
+            max_in_flight=slots,
+            settle_after=timedelta(seconds=settle_after),
+            request_timeout=timeout,
+            operations=frozenset(pairs),
+        )
+
+    @property
+    def name(self) -> str:
+        """The destination's name."""
+        return self._name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it declares."""
+        return self._capabilities
+
+    async def open(self) -> None:
+        """Nothing to connect."""
+
+    async def aclose(self) -> None:
+        """Let late commits happen, as a server would."""
+        if self._late:
+            await asyncio.wait(self._late)
+
+    async def company(self) -> str:
+        """The only company."""
+        return "1"
+
+    async def post(self, documents: Sequence[Document]) -> list[Answer]:
+        """Handle each document, or let its fault happen."""
+        return [await self._one(document) for document in documents]
+
+    async def _one(self, document: Document) -> Answer:
+        await asyncio.sleep(self.erp.latency)
+        fault = self.erp.faults(document)
+        if fault is None:
+            return self.erp.apply(document)
+        if fault in {Fault.BUSY, Fault.UNREACHABLE}:
+            return Answer(Outcome.RETRY, message=fault.value)
+        if fault is Fault.LOST_ANSWER:
+            self.erp.apply(document)
+        if fault is Fault.LATE_COMMIT:
+            task = asyncio.create_task(self._commit_late(document))
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
+        return Answer(Outcome.UNKNOWN, message=fault.value)
+
+    async def _commit_late(self, document: Document) -> None:
+        await asyncio.sleep(self.erp.late)
+        self.erp.apply(document)
+
+    async def find(self, kind: DocumentKind, external_ids: Sequence[str]) -> Mapping[str, list[ErpDocument]]:
+        """Look up by external id."""
+        await asyncio.sleep(self.erp.latency)
+        found = {key: self.erp.of(kind, key) for key in external_ids}
+        return {key: documents for key, documents in found.items() if documents}
+
+    async def read(self, kind: DocumentKind, since: datetime | None) -> AsyncIterator[list[ErpDocument]]:
+        """Everything changed since, oldest first."""
+        found = [one for one in self.erp.documents.get(kind, []) if since is None or one.stamp >= since]
+        if found:
+            yield sorted(found, key=lambda one: one.stamp)
