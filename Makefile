@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export DAGSTER_DISABLE_TELEMETRY := yes
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DO_NOT_TRACK := 1
-export SODA_TELEMETRY_DISABLED := 1
+export SODA_CORE_TELEMETRY_ENABLED := false
 
 .PHONY: check clean demo setup test
 
