@@ -28,7 +28,7 @@ def exceptions(as_json: bool, everything: bool, limit: int) -> None:
 
 def _row(item: ExceptionItem) -> dict[str, object]:
     row: dict[str, object] = {name: getattr(item, name) for name in ExceptionItem.__dataclass_fields__}
-    row |= {name: value.isoformat() for name, value in row.items() if hasattr(value, "isoformat")}  # type: ignore[attr-defined]
+    row |= {name: value.isoformat() for name, value in row.items() if hasattr(value, "isoformat")}
     row["amount"] = None if item.amount is None else to_text(item.amount)
     return row
 

@@ -18,10 +18,14 @@ __all__ = ["Build", "finish_build", "last_build", "mark_planned", "start_build"]
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What one build covers: landing files and mappings in ``(from, to]``, seen as of an instant."""
+    """What one build covers: landing files and mappings in ``(from, to]``, seen as of an instant.
+
+    ``after`` is the planned build that it starts from; None for the first.
+    """
 
     id: str
     number: int
+    after: str | None
     mode: str
     status: str
     as_of: datetime
@@ -43,7 +47,7 @@ def start_build(
     """Open a build from the last planned one up to everything committed now."""
     (number,) = next_values(connection, "build")
     since = connection.execute(
-        select(build.c.landing_to, build.c.mapping_to)
+        select(build.c.id, build.c.landing_to, build.c.mapping_to)
         .where(build.c.planned_at.is_not(None))
         .order_by(build.c.number.desc())
         .limit(1)
@@ -53,6 +57,7 @@ def start_build(
     row = Build(
         id=f"b{number:08d}",
         number=number,
+        after=None if since is None else since.id,
         mode=mode,
         status="running",
         as_of=as_of,

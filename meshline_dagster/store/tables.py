@@ -227,6 +227,7 @@ build = Table(
     metadata,
     Column("id", String(60), primary_key=True),
     Column("number", BigInteger, nullable=False, unique=True),
+    Column("after", String(60)),
     Column("mode", String(12), nullable=False),
     Column("status", String(10), nullable=False),
     Column("as_of", UtcDateTime, nullable=False),

@@ -28,6 +28,7 @@ def upgrade() -> None:
         "build",
         sa.Column("id", sa.String(length=60), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("after", sa.String(length=60), nullable=True),
         sa.Column("mode", sa.String(length=12), nullable=False),
         sa.Column("status", sa.String(length=10), nullable=False),
         sa.Column("as_of", UtcDateTime(), nullable=False),
