@@ -6,7 +6,7 @@ The conversions here are the careful ones: value by value, exact, with a reason 
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from decimal import Context, Decimal, Inexact, InvalidOperation
+from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation
 from typing import Any
 
 import pyarrow as pa
@@ -36,7 +36,7 @@ META_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
 )
 """The columns that every table of every feed begins with."""
 
-_EXACT = Context(prec=DECIMAL_DIGITS, traps=[InvalidOperation])
+_EXACT = Context(prec=DECIMAL_DIGITS, rounding=ROUND_HALF_UP, traps=[InvalidOperation])
 _QUANTUM = Decimal(1).scaleb(-DECIMAL_SCALE)
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
@@ -54,7 +54,8 @@ def table_schema(fields: Sequence[FieldSpec]) -> pa.Schema:
 def convert(value: Any, field_type: FieldType) -> Any:
     """Turn a JSON or text value into the Python value of a column; None stays None.
 
-    Numbers must come as Decimal, int or text, never as float. Decimals beyond nine places are rounded half-even.
+    Numbers must come as Decimal, int or text, never as float. Decimals beyond nine places are rounded
+    half away from zero, as bulk decoding does.
 
     Raises:
         ValueError: the value does not fit; the message says why, and quotes it.

@@ -1,0 +1,145 @@
+"""A folder of dropped files as the change feed of one object.
+
+Rows that cannot be read never stop the rest: they are kept in :attr:`FileDropFeed.rejected` with file, line and reason, for the
+caller to make exceptions of.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+
+from meshline_dagster.core.cursors import Window
+from meshline_dagster.core.errors import ConfigError, TransientError
+from meshline_dagster.crm.columns import table_schema
+from meshline_dagster.crm.filedrop_layout import FileLayout
+from meshline_dagster.crm.filedrop_rows import FileRow, RejectedRow, read_rows
+from meshline_dagster.crm.protocol import FeedSchema, Peek
+
+__all__ = ["FileDropFeed"]
+
+_ROWS_PER_TABLE = 20_000
+
+
+class FileDropFeed:
+    """The files of one folder; a :class:`~meshline_dagster.crm.protocol.Feed`.
+
+    Write files under a name that the pattern does not match and rename them when they are complete.
+
+    Args:
+        folder: local path or fsspec URL.
+        object_name: names the object in the feed's name.
+        layout: how the files are read.
+        instance: names the drop in the feed's name.
+        clock: the present, UTC; a folder has no clock of its own.
+        storage_options: passed to fsspec.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        object_name: str,
+        layout: FileLayout,
+        *,
+        instance: str = "filedrop",
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        storage_options: dict[str, Any] | None = None,
+    ) -> None:
+        self._files, self._root = fsspec.core.url_to_fs(folder, **(storage_options or {}))
+        self._folder = folder
+        self._object = object_name
+        self._layout = layout
+        self._clock = clock
+        self._rejected: list[RejectedRow] = []
+        self.name = f"{instance}/{object_name}".lower()
+
+    @property
+    def rejected(self) -> tuple[RejectedRow, ...]:
+        """What the last read left out. Rows without a readable stamp are rejected by every read that meets them."""
+        return tuple(self._rejected)
+
+    def now(self) -> datetime:
+        """The present, UTC."""
+        return self._clock().astimezone(UTC)
+
+    def describe(self) -> FeedSchema:
+        """The declared columns."""
+        return FeedSchema(self._object, self._layout.specs())
+
+    def peek(self, since: datetime | None) -> Peek:
+        """Tell whether anything lies at or after ``since``: from the listing, or the rows where they carry their own stamps."""
+        stamps = [stamp for stamp in self._stamps() if since is None or stamp >= since]
+        newest = max(stamps, default=None)
+        return Peek(changed=bool(stamps), hint=f"{newest.isoformat() if newest else ''}/{len(stamps)}")
+
+    def read(self, window: Window) -> Iterator[pa.Table]:
+        """All rows of the window, file by file, oldest file first.
+
+        Raises:
+            ConfigError: the folder does not exist.
+            TransientError: a file cannot be read now.
+        """
+        self._rejected = []
+        waiting: list[dict[str, Any]] = []
+        for row in self._rows(window):
+            waiting.append(row)
+            if len(waiting) >= _ROWS_PER_TABLE:
+                yield self._table(waiting)
+                waiting = []
+        if waiting:
+            yield self._table(waiting)
+
+    def _table(self, rows: list[dict[str, Any]]) -> pa.Table:
+        rows.sort(key=lambda row: (row["_stamp"], row["_id"]))
+        return pa.Table.from_pylist(rows, schema=table_schema(self._layout.specs()))
+
+    def _rows(self, window: Window) -> Iterator[dict[str, Any]]:
+        layout = self._layout
+        for modified, path in self._listing():
+            if layout.stamp is None and not window.start <= modified < window.end:
+                continue
+            for row in read_rows(layout, path, self._bytes(path)):
+                if isinstance(row, RejectedRow):
+                    self._rejected.append(row)
+                    continue
+                stamp = modified if layout.stamp is None else row.values[layout.stamp]
+                if window.start <= stamp < window.end:
+                    yield self._row(row, stamp)
+
+    def _row(self, row: FileRow, stamp: datetime) -> dict[str, Any]:
+        deleted = bool(self._layout.deleted and row.values[self._layout.deleted])
+        one = str(row.values[self._layout.id])
+        return {"_id": one, "_stamp": stamp, "_deleted": deleted, "_payload": row.payload, **row.values}
+
+    def _stamps(self) -> Iterator[datetime]:
+        column = self._layout.stamp
+        for modified, path in self._listing():
+            if column is None:
+                yield modified
+                continue
+            for row in read_rows(self._layout, path, self._bytes(path)):
+                if isinstance(row, FileRow):
+                    yield row.values[column]
+
+    def _listing(self) -> list[tuple[datetime, str]]:
+        """Modification time and path of every matching file, oldest first."""
+        self._files.invalidate_cache()
+        if not self._files.isdir(self._root):
+            raise ConfigError(
+                f"{self.name}: there is no folder {self._folder}; create it, or correct the feed's address"
+            )
+        paths = self._files.glob(f"{self._root.rstrip('/')}/{self._layout.pattern}")
+        return sorted((_utc(self._files.modified(path)), path) for path in paths)
+
+    def _bytes(self, path: str) -> bytes:
+        try:
+            data: bytes = self._files.cat_file(path)
+        except OSError as error:
+            raise TransientError(f"{self.name}: {path} cannot be read now ({error})") from error
+        return data
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
