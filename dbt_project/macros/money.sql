@@ -1,0 +1,41 @@
+{# Exact decimal arithmetic. DuckDB's `/` on decimals is a double, so division goes through 128-bit integers. #}
+
+{# The smallest amount of a currency, ISO 4217; a currency that is not listed has two decimals. Equals core.money.exponent. #}
+{% macro minor_unit(currency) -%}
+    case
+        when {{ currency }} in (
+            'BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'UYI', 'VND', 'VUV', 'XAF', 'XOF', 'XPF'
+        ) then cast(1 as decimal(38, 9))
+        when {{ currency }} in ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') then cast(0.001 as decimal(38, 9))
+        else cast(0.01 as decimal(38, 9))
+    end
+{%- endmacro %}
+
+{# quantity * price with all digits (18 decimals); null instead of an error where 38 digits do not hold it. #}
+{% macro product(quantity, price) -%}
+    try({{ quantity }} * {{ price }})
+{%- endmacro %}
+
+{# True when quantity * price is the amount to the last digit. #}
+{% macro is_exact(quantity, price, amount) -%}
+    coalesce(try({{ quantity }} * {{ price }} = {{ amount }}), false)
+{%- endmacro %}
+
+{# True when quantity * price rounds to the amount in the currency's minor unit (a tie does not). #}
+{% macro is_within_minor_unit(quantity, price, amount, currency) -%}
+    coalesce(try(abs({{ quantity }} * {{ price }} - {{ amount }}) * 2 < {{ minor_unit(currency) }}), false)
+{%- endmacro %}
+
+{# amount / quantity, rounded half up to `digits` (at most 9) decimals; null unless amount >= 0 and quantity > 0. #}
+{% macro ratio(amount, quantity, digits) -%}
+    case
+        when {{ quantity }} > 0 and {{ amount }} >= 0 then try(cast(
+            cast(
+                (cast({{ amount }} * 1000000000 as hugeint) * {{ 10 ** digits }} * 2 + cast({{ quantity }} * 1000000000 as hugeint))
+                // (cast({{ quantity }} * 1000000000 as hugeint) * 2)
+                as decimal(29, 0)
+            ) * cast({{ '%.*f' % (digits, 10 ** -digits) }} as decimal(10, 9))
+            as decimal(38, 9)
+        ))
+    end
+{%- endmacro %}

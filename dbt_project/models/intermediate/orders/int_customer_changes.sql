@@ -1,0 +1,19 @@
+{{ config(materialized='view') }}
+-- Grain: one observation of a customer (source, customer_id, changed_at, row_hash).
+-- Why: where the CRMs meet.
+with salesforce as (
+    select * from {{ ref('stg_salesforce__accounts') }}
+)
+
+select
+    source,
+    customer_id,
+    changed_at,
+    observed_at,
+    row_hash,
+    is_new,
+    is_deleted,
+    name,
+    country,
+    currency
+from salesforce

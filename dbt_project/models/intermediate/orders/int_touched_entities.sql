@@ -1,0 +1,183 @@
+-- Grain: entity_key. Computed once per build; everything downstream recomputes these entities, whole, and no others.
+-- Touched is: what new rows, new decisions or the clock concern; in a replay also what changed in its days; in a full build
+-- everything; and what a build that did not end was about to recompute. Too many is only slower, one too few would be wrong:
+-- so links, products and customers count in every version ever observed, also those that have lost against another.
+with recursive
+build as (
+    select * from {{ source('ops', 'build') }}
+),
+
+deals as (
+    select * from {{ ref('int_deal_changes') }}
+),
+
+lines as (
+    select * from {{ ref('int_deal_line_changes') }}
+),
+
+new_products as (
+    select distinct source, product_id from {{ ref('int_product_changes') }} where is_new
+),
+
+-- every code that a new or changed product ever had
+new_codes as (
+    select distinct products.source, products.product_code
+    from {{ ref('int_product_changes') }} as products
+    semi join new_products on products.source = new_products.source and products.product_id = new_products.product_id
+    where products.product_code is not null
+),
+
+-- line codes that mean something else now: decided or revoked, or mapped to a product that is new or changed
+changed_codes as (
+    select source, product_code from new_codes
+    union
+    select sources.source, mapping_new.source_value
+    from {{ source('ops', 'mapping_new') }} as mapping_new
+    cross join (select distinct source from {{ ref('int_product_changes') }} union select distinct source from lines) as sources
+    where mapping_new.kind = 'product'
+    union
+    select new_codes.source, mapping.source_value
+    from {{ source('ops', 'mapping') }} as mapping
+    inner join new_codes on mapping.target_value = new_codes.product_code
+    where mapping.kind = 'product'
+),
+
+changed_products as (
+    select source, product_id from new_products
+    union
+    select products.source, products.product_id
+    from {{ ref('int_product_changes') }} as products
+    semi join changed_codes
+        on products.source = changed_codes.source and products.product_code = changed_codes.product_code
+),
+
+new_customers as (
+    select distinct source, customer_id from {{ ref('int_customer_changes') }} where is_new
+),
+
+changed_customers as (
+    select source, customer_id from new_customers
+    union
+    select new_customers.source, mapping.source_value
+    from {{ source('ops', 'mapping') }} as mapping
+    inner join new_customers on mapping.target_value = new_customers.customer_id
+    where mapping.kind = 'customer'
+),
+
+new_lines as (
+    select source, line_id from lines where is_new
+    union
+    select lines.source, lines.line_id
+    from lines
+    cross join build
+    where build.mode = 'replay'
+      and cast(lines.changed_at at time zone 'UTC' as date) between build.replay_from and build.replay_to
+),
+
+touched_deals as (
+    select source, deal_id from deals where is_new
+    union
+    select deals.source, deals.deal_id from deals cross join build where build.mode = 'full'
+    union
+    select deals.source, deals.deal_id
+    from deals
+    cross join build
+    where build.mode = 'replay'
+      and cast(deals.changed_at at time zone 'UTC' as date) between build.replay_from and build.replay_to
+    union
+    select lines.source, lines.deal_id
+    from lines
+    semi join new_lines on lines.source = new_lines.source and lines.line_id = new_lines.line_id
+    where lines.deal_id is not null
+    union
+    select lines.source, lines.deal_id
+    from lines
+    semi join changed_codes on lines.source = changed_codes.source and lines.product_code = changed_codes.product_code
+    where lines.deal_id is not null
+    union
+    select lines.source, lines.deal_id
+    from lines
+    semi join changed_products on lines.source = changed_products.source and lines.product_id = changed_products.product_id
+    where lines.deal_id is not null
+    union
+    select deals.source, deals.deal_id
+    from deals
+    semi join changed_customers
+        on deals.source = changed_customers.source and deals.customer_id = changed_customers.customer_id
+    union
+    select deals.source, deals.deal_id
+    from deals
+    inner join {{ source('ops', 'mapping_new') }} as mapping_new
+        on (mapping_new.kind = 'customer' and mapping_new.source_value = deals.customer_id)
+        or (mapping_new.kind = 'payment_term' and mapping_new.source_value = deals.payment_terms)
+        or (mapping_new.kind = 'tax' and mapping_new.source_value = deals.tax_treatment)
+),
+
+-- a deal's entity, as of now or of any earlier build, is among the deals that its links lead to
+reachable (source, deal_id) as (
+    select source, deal_id from touched_deals
+    union
+    select links.source, links.original_deal_id
+    from reachable
+    inner join {{ ref('int_deal_links') }} as links
+        on reachable.source = links.source and reachable.deal_id = links.deal_id
+),
+
+-- holds whose deadline lies on the other side of this build's instant
+overdue as (
+    select dispositions.entity_key
+    from {{ previous('marts', 'event_dispositions', {'entity_key': 'varchar', 'disposition': 'varchar', 'hold_until': 'timestamptz'}) }} as dispositions
+    cross join build
+    where (dispositions.disposition = 'hold' and dispositions.hold_until <= build.as_of)
+       or (dispositions.disposition = 'review' and dispositions.hold_until > build.as_of)
+),
+
+touched_orders as (
+    select {{ entity_key('source', 'opportunity', 'deal_id') }} as entity_key, 'sales_order' as document_kind, source, deal_id as root_id
+    from reachable
+    union
+    select overdue.entity_key, 'sales_order', {{ entity_source('overdue.entity_key') }}, {{ entity_id('overdue.entity_key') }}
+    from overdue
+    union
+    select entity_key, document_kind, source, root_id
+    from {{ source('ops', 'unfinished_entity') }}
+    where document_kind = 'sales_order'
+),
+
+-- customers: changed ones, and those that touched orders refer to, or referred to when the last build ended
+touched_customers as (
+    select source, customer_id from changed_customers
+    union
+    select customers.source, customers.customer_id
+    from {{ ref('int_customer_changes') }} as customers
+    cross join build
+    where build.mode = 'full'
+    union
+    select deals.source, deals.customer_id
+    from deals
+    semi join touched_orders on deals.source = touched_orders.source and deals.deal_id = touched_orders.root_id
+    where deals.customer_id is not null
+    union
+    select {{ entity_source('outbox.depends_on') }}, {{ entity_id('outbox.depends_on') }}
+    from {{ previous('marts', 'outbox', {'entity_key': 'varchar', 'depends_on': 'varchar'}) }} as outbox
+    semi join touched_orders on outbox.entity_key = touched_orders.entity_key
+    where outbox.depends_on is not null
+    union
+    select deals.source, mapping.target_value
+    from {{ source('ops', 'mapping') }} as mapping
+    inner join deals on mapping.source_value = deals.customer_id
+    semi join touched_orders on deals.source = touched_orders.source and deals.deal_id = touched_orders.root_id
+    where mapping.kind = 'customer'
+),
+
+final as (
+    select entity_key, document_kind, source, root_id from touched_orders
+    union
+    select {{ entity_key('source', 'account', 'customer_id') }}, 'customer', source, customer_id from touched_customers
+    union
+    select entity_key, document_kind, source, root_id
+    from {{ source('ops', 'unfinished_entity') }}
+    where document_kind = 'customer'
+)
+
+select * from final

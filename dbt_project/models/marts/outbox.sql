@@ -1,0 +1,147 @@
+{{ config(
+    materialized='incremental', incremental_strategy='append', on_schema_change='fail', tags=['derive'],
+    pre_hook="{{ delete_touched() }}"
+) }}
+-- Grain: one event to be posted: of an order, or the creation of a customer that such an order names. Key: event_id.
+-- Why: what delivery plans from. The payload is the target state as JSON text; every number is a string, so that it can be
+-- fingerprinted as it stands. Customers are created once: their id covers what they look like *now*, and delivery lets a second id for
+-- a customer that is under way or posted rest. `operation` is a label; delivery derives its own from what it last posted.
+with touched as (
+    select * from {{ ref('int_touched_entities') }}
+),
+
+events as (
+    select events.*
+    from {{ ref('canonical_events') }} as events
+    inner join {{ ref('event_dispositions') }} as dispositions on events.id = dispositions.event_id
+    where dispositions.disposition = 'post'
+      and events.entity_key in (select entity_key from touched)
+),
+
+policy as (
+    select * from {{ source('ops', 'policy') }}
+),
+
+mappings as (
+    select kind, source_value, max_by(target_value, seq) as target_value
+    from {{ source('ops', 'mapping') }}
+    group by kind, source_value
+),
+
+line_sets as (
+    select
+        event_lines.event_id,
+        list(
+            struct_pack(
+                line := cast(event_lines.line_number as varchar),
+                sku := event_lines.sku,
+                description := event_lines.description,
+                quantity := {{ decimal_text('event_lines.quantity') }},
+                uom := event_lines.uom,
+                unit_price := {{ decimal_text('event_lines.net_unit_price') }},
+                amount := {{ decimal_text('event_lines.amount') }},
+                tax_code := coalesce(taxes.target_value, policy.tax_code),
+                "start" := cast(event_lines.start_date as varchar),
+                "end" := cast(event_lines.end_date as varchar)
+            )
+            order by event_lines.line_number
+        ) as lines
+    from {{ ref('int_event_lines') }} as event_lines
+    inner join events on event_lines.event_id = events.id
+    left join mappings as taxes on taxes.kind = 'tax' and events.tax_treatment = taxes.source_value
+    cross join policy
+    group by event_lines.event_id
+),
+
+orders as (
+    select
+        events.id as event_id,
+        events.entity_key,
+        events.document_kind,
+        {{ external_id('events.document_kind', 'events.entity_key') }} as external_id,
+        events.position,
+        events.time as event_time,
+        case
+            when events.status = 'cancelled' then 'cancel'
+            when row_number() over (partition by events.entity_key order by events.position) = 1 then 'create'
+            else 'amend'
+        end as operation,
+        case when events.status = 'open' then customers.customer_key end as depends_on,
+        events.amount,
+        events.currency,
+        events.booking_date as document_date,
+        cast(to_json(struct_pack(
+            order_number := events.source_document_id,
+            customer := {{ external_id("'customer'", 'customers.customer_key') }},
+            customer_name := coalesce(customers.name, customers.customer_id),
+            currency := events.currency,
+            order_date := cast(events.booking_date as varchar),
+            po_number := events.po_number,
+            payment_terms := coalesce(terms.target_value, events.payment_terms),
+            status := events.status,
+            amount := {{ decimal_text('events.amount') }},
+            lines := coalesce(line_sets.lines, [])
+        )) as varchar) as payload
+    from events
+    left join {{ ref('int_event_customers') }} as customers on events.id = customers.event_id
+    left join line_sets on events.id = line_sets.event_id
+    left join mappings as terms on terms.kind = 'payment_term' and events.payment_terms = terms.source_value
+),
+
+-- customers that any order to be posted names, also orders that this build leaves alone
+named as (
+    select distinct depends_on as customer_key from orders where depends_on is not null
+    {% if is_incremental() %}
+    union
+    select distinct depends_on from {{ this }} where depends_on is not null
+    {% endif %}
+),
+
+customer_states as (
+    select
+        touched.entity_key,
+        touched.source,
+        touched.root_id as customer_id,
+        min(versions.valid_from) as first_seen,
+        max_by(struct_pack(name := versions.name, country := versions.country, currency := versions.currency), versions.valid_from) as newest
+    from touched
+    inner join named on touched.entity_key = named.customer_key
+    inner join {{ ref('int_customer_versions') }} as versions
+        on touched.source = versions.source and touched.root_id = versions.customer_id
+    where touched.document_kind = 'customer'
+    group by touched.entity_key, touched.source, touched.root_id
+),
+
+customers as (
+    select
+        sha256({{ canonical_text([
+            'states.source', 'states.entity_key', "'customer'", 'states.newest.name', 'states.newest.country',
+            'states.newest.currency'
+        ]) }}) as event_id,
+        states.entity_key,
+        'customer' as document_kind,
+        {{ external_id("'customer'", 'states.entity_key') }} as external_id,
+        cast(1 as integer) as position,
+        states.first_seen as event_time,
+        'create' as operation,
+        cast(null as varchar) as depends_on,
+        cast(0 as decimal(38, 9)) as amount,
+        coalesce(states.newest.currency, policy.default_currency) as currency,
+        cast(null as date) as document_date,
+        cast(to_json(struct_pack(
+            code := {{ external_id("'customer'", 'states.entity_key') }},
+            name := coalesce(states.newest.name, states.customer_id),
+            country := states.newest.country,
+            currency := coalesce(states.newest.currency, policy.default_currency)
+        )) as varchar) as payload
+    from customer_states as states
+    cross join policy
+),
+
+final as (
+    select * from orders
+    union all by name
+    select * from customers
+)
+
+select * from final
