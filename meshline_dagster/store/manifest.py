@@ -5,22 +5,25 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from meshline_dagster.store.counters import current_value, next_values
-from meshline_dagster.store.tables import landing_file
+from meshline_dagster.store.tables import build, landing_file
 
 __all__ = [
     "LandingFile",
     "NewFile",
     "add_files",
     "days_of",
+    "known_paths",
     "landing_seq",
     "live_files",
     "new_files",
     "replace_files",
+    "replaced_files",
     "rows_by_day",
     "rows_total",
+    "unlist_files",
 ]
 
 
@@ -98,6 +101,30 @@ def new_files(connection: Connection, feed: str, after: int, up_to: int) -> list
         landing_file.c.seq <= up_to,
     )
     return [LandingFile(*row) for row in connection.execute(query.order_by(landing_file.c.seq))]
+
+
+def replaced_files(connection: Connection, feed: str, *, before: datetime) -> list[LandingFile]:
+    """Files that a compacted one replaced before an instant, and that the last planned build has covered."""
+    by = landing_file.alias("by")
+    covered = select(func.max(build.c.landing_to)).where(build.c.planned_at.is_not(None)).scalar_subquery()
+    query = (
+        select(*_COLUMNS)
+        .join(by, landing_file.c.replaced_by == by.c.seq)
+        .where(landing_file.c.feed == feed, by.c.created_at < before, landing_file.c.seq <= covered)
+    )
+    return [LandingFile(*row) for row in connection.execute(query)]
+
+
+def known_paths(connection: Connection, feed: str) -> set[str]:
+    """Every path that the manifest lists for a feed, replaced ones included."""
+    return set(connection.execute(select(landing_file.c.path).where(landing_file.c.feed == feed)).scalars())
+
+
+def unlist_files(connection: Connection, numbers: Sequence[int]) -> None:
+    """Forget replaced files whose content is gone; a file that still holds rows stays listed."""
+    connection.execute(
+        delete(landing_file).where(landing_file.c.seq.in_(numbers), landing_file.c.replaced_by.is_not(None))
+    )
 
 
 def days_of(connection: Connection, feed: str) -> list[date]:

@@ -1,0 +1,182 @@
+"""One poll of one feed: read a window, land it, move the watermark.
+
+The watermark moves by compare-and-set after everything is durable, so a poll that dies is read again by the next one, and what it
+had landed is dropped as landed before.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+
+import pyarrow as pa
+
+from meshline_dagster.core.cursors import Window, next_window
+from meshline_dagster.core.errors import LeaseHeldError, MeshlineError
+from meshline_dagster.crm.protocol import Feed
+from meshline_dagster.landing.rows import RejectedRow
+from meshline_dagster.landing.zone import LandingZone, LandResult, Provenance
+from meshline_dagster.store.engine import Store
+from meshline_dagster.store.feeds import advance_watermark, feed_state_of, record_schema
+from meshline_dagster.store.leases import Lease, acquire, check, release, renew
+
+__all__ = ["PollResult", "feed_lease", "poll", "re_extract"]
+
+_TTL = timedelta(seconds=60)
+_ROWS_PER_LANDING = 100_000
+_WAIT_SECONDS = 120.0
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class PollResult:
+    """What a poll did.
+
+    Attributes:
+        days: change day -> rows that were filed under it.
+        schema_before: the schema seen before this one, as JSON, when it has changed.
+        moved: whether the watermark moved; a re-extract moves none.
+    """
+
+    feed: str
+    window: Window
+    rows_read: int
+    rows_landed: int
+    rows_dropped: int
+    rejected: Sequence[RejectedRow]
+    days: Mapping[date, int] = field(default_factory=dict)
+    schema_before: Mapping[str, object] | None = None
+    moved: bool = False
+
+
+def poll(
+    store: Store,
+    zone: LandingZone,
+    feed: Feed,
+    *,
+    run_id: str,
+    origin: datetime,
+    overlap: timedelta,
+    lag: timedelta,
+    wait: float = _WAIT_SECONDS,
+) -> PollResult:
+    """Read the next window of a feed, ``[watermark - overlap, now - lag)`` by the source's clock.
+
+    Args:
+        wait: seconds to wait for another poll of the same feed.
+
+    Raises:
+        LeaseHeldError: another poll held the feed for all of ``wait``.
+        LeaseLostError: our lease was taken over; what is landed stays, the watermark is as it was.
+        MeshlineError: as the feed raises; what was landed before stays, and the next poll reads the window again.
+    """
+    with feed_lease(store, feed.name, run_id, wait=wait) as lease:
+        with store.read() as connection:
+            before = feed_state_of(connection, feed.name)
+        window = next_window(watermark=before.watermark, origin=origin, now=feed.now(), overlap=overlap, lag=lag)
+        result = _read_window(store, zone, feed, window, run_id=run_id, origin=origin, lease=lease)
+        with store.write() as connection:
+            check(connection, [lease])
+            advance_watermark(connection, before, window.end, now=datetime.now(UTC))
+    return replace(result, moved=True)
+
+
+def re_extract(
+    store: Store,
+    zone: LandingZone,
+    feed: Feed,
+    window: Window,
+    *,
+    run_id: str,
+    origin: datetime,
+    wait: float = _WAIT_SECONDS,
+) -> PollResult:
+    """Read a window again. It adds what is new, removes nothing (a source that keeps current versions only has moved rows out of
+    old windows), and moves no watermark.
+
+    Raises:
+        LeaseHeldError: another poll held the feed for all of ``wait``.
+    """
+    with feed_lease(store, feed.name, run_id, wait=wait) as lease:
+        capped = Window(window.start, max(window.start, min(window.end, feed.now())))
+        return _read_window(store, zone, feed, capped, run_id=run_id, origin=origin, lease=lease)
+
+
+@contextmanager
+def feed_lease(store: Store, feed: str, holder: str, *, wait: float = _WAIT_SECONDS) -> Iterator[Lease]:
+    """Hold a feed: one poll, re-extract or compaction of it at a time.
+
+    The lease runs out a minute after the last renewal, and what is written under it is checked against a take-over, so a holder
+    that died or sleeps blocks nobody for long and can do no harm when it wakes up.
+
+    Raises:
+        LeaseHeldError: somebody else held it for all of ``wait`` seconds.
+    """
+    deadline = time.monotonic() + wait
+    while True:
+        with store.write() as connection:
+            lease = acquire(connection, f"feed:{feed}", holder, now=datetime.now(UTC), ttl=_TTL)
+        if lease is not None:
+            break
+        if time.monotonic() >= deadline:
+            raise LeaseHeldError(
+                f"the feed {feed} is being read by another run. Wait for that run; if it died, its lease ends within a minute",
+                feed=feed,
+            )
+        time.sleep(_POLL_SECONDS)
+    try:
+        yield lease
+    finally:
+        with store.write() as connection:
+            release(connection, lease, now=datetime.now(UTC))
+
+
+def _read_window(
+    store: Store, zone: LandingZone, feed: Feed, window: Window, *, run_id: str, origin: datetime, lease: Lease
+) -> PollResult:
+    schema = feed.describe()
+    with store.write() as connection:
+        schema_before = record_schema(connection, feed.name, schema.hash, schema.as_json(), now=datetime.now(UTC))
+    landed = LandResult()
+    for batch in _batches(_alive(store, lease, feed.read(window))):
+        now = datetime.now(UTC)
+        provenance = Provenance(run_id, window, now, schema.hash)
+        present = max(now, window.end)
+        landed += zone.land(feed.name, batch, provenance, origin=origin, now=present, held=lease)
+    return PollResult(
+        feed=feed.name,
+        window=window,
+        rows_read=landed.rows_read,
+        rows_landed=landed.rows_landed,
+        rows_dropped=landed.rows_dropped,
+        rejected=landed.rejected,
+        days=landed.days,
+        schema_before=schema_before,
+    )
+
+
+def _alive(store: Store, lease: Lease, tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Renew the lease whenever the source has given something."""
+    for table in tables:
+        with store.write() as connection:
+            renew(connection, lease, now=datetime.now(UTC), ttl=_TTL)
+        yield table
+
+
+def _batches(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Larger tables for fewer files. What was read before an error is handed on first: it is landed, and only then the error rises."""
+    waiting: list[pa.Table] = []
+    failure: MeshlineError | None = None
+    try:
+        for table in tables:
+            waiting.append(table)
+            if sum(one.num_rows for one in waiting) >= _ROWS_PER_LANDING:
+                yield pa.concat_tables(waiting, promote_options="default")
+                waiting = []
+    except MeshlineError as error:
+        failure = error
+    if waiting:
+        yield pa.concat_tables(waiting, promote_options="default")
+    if failure is not None:
+        raise failure

@@ -1,0 +1,181 @@
+"""The landing zone on a local folder and on another file system."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from meshline_dagster.core.cursors import Window
+from meshline_dagster.core.errors import LeaseLostError
+from meshline_dagster.crm.poll import feed_lease
+from meshline_dagster.landing.compaction import compact, sweep
+from meshline_dagster.landing.zone import LandingZone, Provenance
+from meshline_dagster.store.builds import finish_build, mark_planned, start_build
+from meshline_dagster.store.engine import open_store
+from meshline_dagster.store.leases import acquire
+from meshline_dagster.store.manifest import live_files, new_files, rows_by_day
+
+FEED = "crm/deal"
+ORIGIN = datetime(2026, 1, 1, tzinfo=UTC)
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+PROVENANCE = Provenance("run-1", Window(ORIGIN, NOW), NOW, "s1")
+
+
+@pytest.fixture(params=["folder", "memory"])
+def zone(request, tmp_path):
+    store = open_store(f"sqlite:///{tmp_path / 'ops.db'}")
+    location = str(tmp_path / "landing") if request.param == "folder" else f"memory://{tmp_path.name}/landing"
+    yield LandingZone(location, store)
+    store.close()
+
+
+def rows(*records, extra=None):
+    table = pa.table(
+        {
+            "_id": pa.array([record[0] for record in records], pa.string()),
+            "_stamp": pa.array([record[1] for record in records], pa.timestamp("us", tz="UTC")),
+            "_deleted": pa.array([False] * len(records)),
+            "_payload": pa.array([f'{{"amount":{record[2]}}}' for record in records], pa.string()),
+            "Amount": pa.array([Decimal(record[2]) for record in records], pa.decimal128(38, 9)),
+        }
+    )
+    return table if extra is None else table.append_column(extra, pa.array(["x"] * len(records)))
+
+
+def at(day, hour=12):
+    return datetime(2026, 2, day, hour, tzinfo=UTC)
+
+
+def land(zone, table, provenance=PROVENANCE):
+    with feed_lease(zone.store, FEED, "test") as held:
+        return zone.land(FEED, table, provenance, origin=ORIGIN, now=NOW, held=held)
+
+
+def landed(zone, columns="_id, _stamp, Amount"):
+    with zone.store.read() as connection:
+        paths = [zone.absolute(file.path) for file in live_files(connection, FEED)]
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        if zone.filesystem is not None:
+            connection.register_filesystem(zone.filesystem)
+        query = f"SELECT {columns} FROM read_parquet(?, union_by_name = true) ORDER BY _stamp, _id, _hash"
+        return connection.execute(query, [paths]).fetchall()
+
+
+def test_rows_are_filed_under_their_change_day_in_utc(zone):
+    result = land(zone, rows(("a", at(3, 23), 1), ("b", at(4, 0), 2), ("c", at(3, 1), 3)))
+    assert dict(result.days) == {date(2026, 2, 3): 2, date(2026, 2, 4): 1}
+    with zone.store.read() as connection:
+        files = live_files(connection, FEED)
+    assert sorted(file.path.rsplit("/", 1)[0] for file in files) == ["crm/deal/2026-02-03", "crm/deal/2026-02-04"]
+    assert [row[0] for row in landed(zone)] == ["c", "a", "b"]
+
+
+def test_landing_the_same_page_twice_adds_nothing_even_from_another_run_and_window(zone):
+    page = rows(("a", at(3), 1), ("b", at(4), 2))
+    land(zone, page)
+    again = land(zone, page, Provenance("run-2", Window(at(1), NOW), NOW + timedelta(hours=1), "s2"))
+    assert (again.rows_read, again.rows_landed, again.rows_dropped) == (2, 0, 2)
+    assert len(landed(zone)) == 2
+
+
+def test_a_repeat_inside_one_page_counts_once(zone):
+    result = land(zone, rows(("a", at(3), 1), ("a", at(3), 1)))
+    assert (result.rows_landed, result.rows_dropped) == (1, 1)
+
+
+def test_another_content_at_the_same_stamp_is_another_observation(zone):
+    land(zone, rows(("a", at(3), 1)))
+    assert land(zone, rows(("a", at(3), 2))).rows_landed == 1
+    assert sorted(row[2] for row in landed(zone)) == [Decimal(1), Decimal(2)]
+
+
+def test_a_page_that_is_partly_landed_adds_the_rest(zone):
+    land(zone, rows(("a", at(3), 1), ("b", at(4), 2)))
+    result = land(zone, rows(("b", at(4), 2), ("c", at(4), 3), ("d", at(5), 4)))
+    assert (result.rows_landed, result.rows_dropped) == (2, 1)
+    assert [row[0] for row in landed(zone)] == ["a", "b", "c", "d"]
+
+
+def test_rows_that_belong_to_no_change_day_are_told_and_the_others_landed(zone):
+    table = rows(
+        ("early", ORIGIN - timedelta(seconds=1), 1), ("future", NOW + timedelta(days=2), 2), ("good", at(3), 3)
+    )
+    result = land(zone, table)
+    assert result.rows_landed == 1
+    assert {one.id: one.reason.split(" lies ")[1][:6] for one in result.rejected} == {
+        "early": "before",
+        "future": "after ",
+    }
+
+
+def test_new_columns_stand_beside_old_files(zone):
+    land(zone, rows(("a", at(3), 1)))
+    land(zone, rows(("b", at(3, 13), 2), extra="Region"))
+    assert landed(zone, '_id, "Region"') == [("a", None), ("b", "x")]
+
+
+def test_raw_payload_and_provenance_stand_beside_the_typed_columns(zone):
+    land(zone, rows(("a", at(3), 1)))
+    found = landed(zone, "_payload, _run_id, _window_start, _window_end, _observed_at, _schema_hash")
+    assert found == [('{"amount":1}', "run-1", ORIGIN, NOW, NOW, "s1")]
+
+
+def test_a_taken_over_lease_lists_nothing(zone):
+    with feed_lease(zone.store, FEED, "sleeper") as held:
+        with zone.store.write() as connection:
+            later = datetime.now(UTC) + timedelta(hours=1)
+            assert acquire(connection, f"feed:{FEED}", "other", now=later, ttl=timedelta(hours=2)) is not None
+        with pytest.raises(LeaseLostError):
+            zone.land(FEED, rows(("a", at(3), 1)), PROVENANCE, origin=ORIGIN, now=NOW, held=held)
+    with zone.store.read() as connection:
+        assert live_files(connection, FEED) == []
+
+
+def test_compaction_leaves_one_file_a_day_with_the_same_rows(zone):
+    for number in range(4):
+        land(zone, rows((f"a{number}", at(3, number + 1), number), (f"b{number}", at(4, number + 1), number)))
+    land(zone, rows(("z", at(3, 22), 9), extra="Region"))
+    before = landed(zone, "*")
+    with zone.store.read() as connection:
+        seen = {file.seq for file in new_files(connection, FEED, 0, 1_000)}
+    with feed_lease(zone.store, FEED, "test") as held:
+        done = compact(zone, FEED, before=date(2026, 2, 4), held=held, now=NOW)
+    assert (done.days, done.files_before) == (1, 5)
+    assert sorted(map(repr, landed(zone, "*"))) == sorted(map(repr, before))
+    with zone.store.read() as connection:
+        days = rows_by_day(connection, FEED, date(2026, 2, 1), date(2026, 2, 28))
+        assert {day: info["files"] for day, info in days.items()} == {date(2026, 2, 3): 1, date(2026, 2, 4): 4}
+        assert {file.seq for file in new_files(connection, FEED, 0, 1_000)} == seen
+    assert land(zone, rows(("a0", at(3, 1), 0))).rows_landed == 0
+
+
+def test_replaced_files_stay_until_a_planned_build_has_seen_them(zone):
+    for number in range(3):
+        land(zone, rows((f"a{number}", at(3, number + 1), number)))
+    with feed_lease(zone.store, FEED, "test") as held:
+        compact(zone, FEED, before=date(2026, 2, 4), held=held, now=NOW)
+    later = NOW + timedelta(days=30)
+    assert sweep(zone, FEED, now=later, keep=timedelta(days=7)) == 0
+    with zone.store.write() as connection:
+        build = start_build(connection, run_id="r", as_of=NOW, replay=None)
+        finish_build(connection, build.id, succeeded=True, now=NOW)
+        mark_planned(connection, build.id, now=NOW)
+    assert sweep(zone, FEED, now=later, keep=timedelta(days=7)) == 3
+    assert len(landed(zone)) == 3
+
+
+def test_a_file_that_was_never_listed_is_swept_when_it_is_old(zone):
+    land(zone, rows(("a", at(3), 1)))
+    zone.new_file(FEED, date(2026, 2, 3), _complete(zone), schema_hash="s", run_id="dead")
+    now = datetime.now(UTC)
+    assert sweep(zone, FEED, now=now, keep=timedelta(days=7)) == 0
+    assert sweep(zone, FEED, now=now + timedelta(days=8), keep=timedelta(days=7)) == 1
+    assert len(landed(zone)) == 1
+
+
+def _complete(zone):
+    with zone.store.read() as connection:
+        return zone.storage.read_all([file.path for file in live_files(connection, FEED)])
