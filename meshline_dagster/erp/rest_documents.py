@@ -1,0 +1,53 @@
+"""Documents in the words of the REST ERP: what we send, and what it shows."""
+
+import json
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from meshline_dagster.core.documents import Document, DocumentKind, ErpDocument, ErpLine
+
+__all__ = ["PATHS", "from_json", "request_body"]
+
+PATHS = {DocumentKind.CUSTOMER: "/v1/customers", DocumentKind.SALES_ORDER: "/v1/sales-orders"}
+"""Where each kind lives below the base URL."""
+
+
+def request_body(document: Document) -> bytes:
+    """The JSON to send: the payload with our two ids. The same document gives the same bytes."""
+    body = {**document.payload, "external_id": document.external_id, "event_id": document.event_id}
+    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+
+
+def from_json(kind: DocumentKind, shown: Mapping[str, Any]) -> ErpDocument:
+    """A document as the ERP shows it.
+
+    Raises:
+        KeyError, TypeError, ValueError, ArithmeticError: it does not have the agreed shape.
+    """
+    day = shown.get("order_date")
+    return ErpDocument(
+        kind=kind,
+        erp_id=str(shown["id"]),
+        external_id=shown["external_id"],
+        number=shown["number"],
+        status=shown["status"],
+        stamp=datetime.fromisoformat(shown["updated_at"]),
+        event_id=shown.get("event_id"),
+        customer=shown.get("customer"),
+        currency=shown.get("currency"),
+        amount=Decimal(shown.get("amount", "0")),
+        document_date=None if day is None else date.fromisoformat(day),
+        lines=tuple(_line(line) for line in shown.get("lines", ())),
+        raw=shown,
+    )
+
+
+def _line(shown: Mapping[str, Any]) -> ErpLine:
+    return ErpLine(
+        sku=shown["sku"],
+        quantity=Decimal(shown["quantity"]),
+        unit_price=Decimal(shown["unit_price"]),
+        amount=Decimal(shown["amount"]),
+    )

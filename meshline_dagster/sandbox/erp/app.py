@@ -1,0 +1,49 @@
+"""The sandbox ERP's ASGI application."""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from meshline_dagster.sandbox.erp.api import Erp, data_routes
+from meshline_dagster.sandbox.erp.control import control_routes
+from meshline_dagster.sandbox.erp.database import Database
+from meshline_dagster.sandbox.erp.operations import Operations, Profile
+
+__all__ = ["create_app"]
+
+
+def create_app(
+    store_path: Path | str,
+    *,
+    profile: Profile | str = Profile.IDEMPOTENT,
+    token: str = "sandbox",  # noqa: S107 - a throw-away server on loopback
+    company: str = "1",
+    items: Iterable[str] | None = None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Starlette:
+    """An ERP on the SQLite file ``store_path``, which may hold the documents of an earlier server.
+
+    Args:
+        profile: how it protects itself from a second request.
+        token: the bearer token that data calls need.
+        items: the skus that it knows; None accepts any.
+        clock: UTC now, for its documents' stamps.
+    """
+    known = None if items is None else frozenset(items)
+    database = Database(store_path, clock)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        for task in app.state.erp.late:
+            task.cancel()
+        database.close()
+
+    routes = [Mount("/v1", routes=data_routes()), Mount("/control", routes=control_routes())]
+    app = Starlette(routes=routes, lifespan=lifespan)
+    app.state.erp = Erp(database, Operations(Profile(profile), known), token, company)
+    return app

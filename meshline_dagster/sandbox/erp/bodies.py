@@ -1,0 +1,108 @@
+"""What the sandbox ERP accepts: the bodies of customers and sales orders, checked before anything is written."""
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from meshline_dagster.core.money import is_currency
+
+__all__ = ["Refused", "check_customer", "check_order"]
+
+_ID_CHARACTERS = 64
+_NAME_CHARACTERS = 500
+_STATUSES = frozenset({"open", "cancelled"})
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not a failure
+    """The ERP says no; nothing was written.
+
+    Args:
+        status: the HTTP status.
+        code: a word for programs. message: words for people. field: the part of the body that is wrong.
+        more: further members of the answer, beside ``error``.
+    """
+
+    def __init__(
+        self, status: int, code: str, message: str, *, field: str | None = None, more: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = {"error": {"code": code, "message": message, "field": field}, **(more or {})}
+
+
+def _invalid(field: str, message: str, code: str = "invalid") -> Refused:
+    return Refused(422, code, message, field=field)
+
+
+def check_customer(body: Mapping[str, Any]) -> None:
+    """Refuse a customer without external id or name, or with a currency that is none."""
+    _check_ids(body)
+    _check_text(body, "name", _NAME_CHARACTERS)
+    if body.get("currency") is not None:
+        _check_currency(body)
+
+
+def check_order(body: Mapping[str, Any], items: frozenset[str] | None) -> None:
+    """Refuse an order that does not add up, or names items that the ERP does not know.
+
+    Args:
+        items: the known skus; None accepts any.
+    """
+    _check_ids(body)
+    _check_text(body, "customer", _ID_CHARACTERS)
+    _check_currency(body)
+    if body.get("status", "open") not in _STATUSES:
+        raise _invalid("status", f"status is open or cancelled, not {body['status']!r}")
+    amount = _money(body.get("amount"), "amount")
+    lines = body.get("lines")
+    if not isinstance(lines, list) or not lines:
+        raise _invalid("lines", "an order has one line or more")
+    total = Decimal(0)
+    for place, line in enumerate(lines):
+        total += _check_line(line, f"lines[{place}]", items)
+    if total != amount:
+        raise _invalid("amount", f"the lines add up to {total}, the amount is {amount}", "amount_mismatch")
+
+
+def _check_line(line: Any, where: str, items: frozenset[str] | None) -> Decimal:
+    if not isinstance(line, Mapping):
+        raise _invalid(where, "a line is an object")
+    sku = line.get("sku")
+    if not isinstance(sku, str) or not sku:
+        raise _invalid(f"{where}.sku", "a line names its item by sku")
+    if items is not None and sku not in items:
+        raise _invalid(f"{where}.sku", f"unknown item {sku}", "unknown_item")
+    _money(line.get("quantity"), f"{where}.quantity")
+    _money(line.get("unit_price"), f"{where}.unit_price")
+    return _money(line.get("amount"), f"{where}.amount")
+
+
+def _check_ids(body: Mapping[str, Any]) -> None:
+    _check_text(body, "external_id", _ID_CHARACTERS)
+    if body.get("event_id") is not None:
+        _check_text(body, "event_id", _ID_CHARACTERS)
+
+
+def _check_text(body: Mapping[str, Any], field: str, characters: int) -> None:
+    value = body.get(field)
+    if not isinstance(value, str) or not value.strip():
+        raise _invalid(field, f"{field} is missing")
+    if len(value) > characters:
+        raise _invalid(field, f"{field} has more than {characters} characters")
+
+
+def _check_currency(body: Mapping[str, Any]) -> None:
+    currency = body.get("currency")
+    if not isinstance(currency, str) or not is_currency(currency):
+        raise _invalid("currency", f"currency is three capital letters, not {currency!r}")
+
+
+def _money(value: Any, field: str) -> Decimal:
+    """Decimal texts only: a JSON number has been a float on its way here."""
+    try:
+        number = Decimal(value) if isinstance(value, str) else None
+    except InvalidOperation:
+        number = None
+    if number is None or not number.is_finite():
+        raise _invalid(field, f"{field} is a decimal number written as text, not {value!r}")
+    return number

@@ -1,0 +1,160 @@
+"""The whole delivery engine over HTTP into the sandbox ERP, with faults."""
+
+import asyncio
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.identity import external_id
+from meshline_dagster.core.postings import OutboxRow
+from meshline_dagster.delivery.engine import deliver
+from meshline_dagster.delivery.options import DeliveryOptions, Mode
+from meshline_dagster.delivery.plan import plan
+from meshline_dagster.erp.rest import PROFILES, RestErpWriter
+from meshline_dagster.sandbox.erp.app import create_app
+from meshline_dagster.sandbox.serve import serve
+from meshline_dagster.store.engine import open_store
+
+START = datetime(2017, 4, 1, tzinfo=UTC)
+OPTIONS = DeliveryOptions(
+    destination="sandbox", company="1", mode=Mode.LIVE, sandbox=True, patience=60, max_attempts=99
+)
+CUSTOMER = "crm/account/1"
+LATE = 0.3
+SETTLE = timedelta(seconds=1.5)
+
+
+@pytest.fixture
+def ops(tmp_path):
+    store = open_store(f"sqlite:///{tmp_path / 'ops.db'}")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def serve_erp(tmp_path):
+    return lambda profile: serve(create_app(tmp_path / "erp.db", profile=profile))
+
+
+def customer(name="Ærø & Søn 株式会社"):
+    code = external_id("customer", CUSTOMER)
+    return OutboxRow(
+        event_id="c" * 64,
+        entity_key=CUSTOMER,
+        document_kind=DocumentKind.CUSTOMER,
+        external_id=code,
+        event_time=START,
+        operation="create",
+        depends_on=None,
+        amount=Decimal(0),
+        currency=None,
+        document_date=None,
+        payload={"code": code, "name": name, "country": None, "currency": "USD"},
+    )
+
+
+def order(number, *, version=1, status="open"):
+    key = f"crm/opportunity/{number}"
+    amount = str(Decimal(number * 100 + version) / 100)
+    line = {"line": "1", "sku": "GTX Plus Basic", "description": "ünïcode", "quantity": "1", "uom": "unit"}
+    line |= {"unit_price": amount, "amount": amount, "tax_code": "standard", "start": None, "end": None}
+    return OutboxRow(
+        event_id=f"{number:060d}{version:04d}",
+        entity_key=key,
+        document_kind=DocumentKind.SALES_ORDER,
+        external_id=external_id("sales_order", key),
+        event_time=START + timedelta(days=version),
+        operation="create",
+        depends_on=CUSTOMER,
+        amount=Decimal(amount),
+        currency="USD",
+        document_date=date(2017, 4, 1),
+        payload={
+            "order_number": str(number),
+            "customer": external_id("customer", CUSTOMER),
+            "customer_name": "Ærø",
+            "currency": "USD",
+            "order_date": "2017-04-01",
+            "po_number": None,
+            "payment_terms": None,
+            "status": status,
+            "amount": amount,
+            "lines": [line],
+        },
+    )
+
+
+def run(store, url, rows, *, actor="run-1", **writer):
+    rows = [customer(), *rows]
+    touched = sorted({row.entity_key for row in rows})
+    plan(store, rows, touched=touched, options=OPTIONS, build_id=None, actor="test", now=datetime.now(UTC))
+    erp = RestErpWriter(url, SecretStr("sandbox"), settle_after=SETTLE, **writer)
+    return asyncio.run(deliver(store, erp, OPTIONS, actor=actor))
+
+
+def states(store):
+    sql = "select state, count(*) n from posting group by state"
+    with store.read() as connection:
+        return {row.state: row.n for row in connection.exec_driver_sql(sql).all()}
+
+
+def plan_faults(url, *rules):
+    httpx.post(f"{url}/control/faults", json={"plan": list(rules)}).raise_for_status()
+
+
+def oracle(url):
+    return httpx.get(f"{url}/control/oracle").json()
+
+
+def faults_of_every_kind(share=0.06, **more):
+    return [
+        {"fault": "refuse", "status": 503, "probability": share, "seed": 1, **more},
+        {"fault": "refuse", "status": 429, "retry_after": 0.1, "probability": share, "seed": 2, **more},
+        {"fault": "reset_before", "probability": share, "seed": 3, **more},
+        {"fault": "reset_after", "probability": share, "seed": 4, **more},
+        {"fault": "slow", "seconds": 0.05, "probability": share, "seed": 5, **more},
+        {"fault": "late_commit", "seconds": LATE, "probability": share, "seed": 6, **more},
+        {"fault": "refuse", "status": 500, "probability": share, "seed": 7, **more},
+        {"fault": "refuse", "status": 503, "probability": share, "seed": 8, "on": "reads", "path": "lookup"},
+    ]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_hundreds_of_orders_are_there_once_whatever_goes_wrong(ops, serve_erp, profile):
+    orders = [order(number) for number in range(300)]
+    with serve_erp(profile) as url:
+        plan_faults(url, *faults_of_every_kind())
+        report = run(ops, url, orders, profile=profile)
+        struck = {rule["fault"]: rule["struck"] for rule in httpx.get(f"{url}/control/faults").json()}
+        counted = oracle(url)
+    assert report.waiting == 0
+    assert states(ops) == {"posted": 301}
+    assert all(struck.values())
+    assert counted["duplicates"] == []
+    assert counted["documents"] == {"customer open": 1, "sales_order open": 300}
+    assert counted["journal"] == {"customer create": 1, "sales_order create": 300}
+    assert Decimal(counted["amounts"]["USD open"]) == sum(row.amount for row in orders)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_amendments_and_cancellations_take_effect_once_whatever_goes_wrong(ops, serve_erp, profile):
+    first = [order(number) for number in range(60)]
+    amended = [order(number, version=2) for number in range(40)]
+    cancelled = [order(number, version=3, status="cancelled") for number in range(20)]
+    with serve_erp(profile) as url:
+        run(ops, url, first, profile=profile)
+        plan_faults(url, *faults_of_every_kind())
+        run(ops, url, first + amended, actor="run-2", profile=profile)
+        run(ops, url, first + amended + cancelled, actor="run-3", profile=profile)
+        counted = oracle(url)
+    assert states(ops) == {"posted": 121}
+    assert counted["duplicates"] == []
+    assert counted["orders"] == {"USD open": 40, "USD cancelled": 20}
+    assert counted["journal"]["sales_order replace"] == 40
+    assert counted["journal"]["sales_order cancel"] == 20
+    expected = sum(row.amount for row in amended[20:]) + sum(row.amount for row in first[40:])
+    assert Decimal(counted["amounts"]["USD open"]) == expected
