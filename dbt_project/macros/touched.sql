@@ -8,7 +8,7 @@
         where entity_key in (select entity_key from {{ ref('int_touched_entities') }})
            or exists (select 1 from {{ source('ops', 'build') }} where mode = 'full')
     {%- else -%}
-        select 1
+
     {%- endif -%}
 {%- endmacro %}
 

@@ -33,6 +33,7 @@ __all__ = [
     "prepare",
     "publish_derived",
     "publish_reconciled",
+    "reconcile_args",
 ]
 
 DERIVE = "tag:derive"
@@ -57,9 +58,24 @@ class Prepared:
     project_hash: str
 
     def dbt_args(self, select: str) -> list[str]:
-        """The dbt command of this build for a selection. Unit tests belong to development, not to a build."""
-        refresh = ["--full-refresh"] if self.mode is BuildMode.FULL else []
-        return ["build", "--select", select, "--exclude-resource-type", "unit_test", *refresh]
+        """The dbt command of this build for a selection.
+
+        The views below the marts stand since the last full build, and other models make the next build a full one: to write
+        them again would take a third of an incremental build.
+        """
+        if self.mode is BuildMode.FULL:
+            return [*_build(select), "--full-refresh"]
+        return [*_build(select), *(["--exclude", "config.materialized:view"] if select == DERIVE else [])]
+
+
+def reconcile_args() -> list[str]:
+    """The dbt command that compares with the ERP what the last build left."""
+    return _build(RECONCILE)
+
+
+def _build(select: str) -> list[str]:
+    """Unit tests belong to development, not to a build."""
+    return ["build", "--select", select, "--exclude-resource-type", "unit_test"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -208,6 +208,7 @@ class Project:
             names = [column[0] for column in result.description or ()]
             return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
-    def file(self, result: BuildResult, name: str) -> Sequence[Mapping[str, Any]]:
+    def file(self, result: BuildResult, name: str) -> list[dict[str, Any]]:
         """The rows of a published file."""
-        return pq.read_table(result.published.path(name)).to_pylist()
+        rows: list[dict[str, Any]] = pq.read_table(result.published.path(name)).to_pylist()
+        return rows

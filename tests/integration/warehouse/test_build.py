@@ -22,7 +22,9 @@ def test_a_full_build_makes_a_postable_order_with_its_customer_and_an_exception_
 
     result = project.build(BuildMode.FULL)
 
-    order, customer = sorted(project.file(result, "outbox"), key=lambda row: row["position"] + len(row["entity_key"]))[::-1]
+    order, customer = sorted(project.file(result, "outbox"), key=lambda row: row["position"] + len(row["entity_key"]))[
+        ::-1
+    ]
     assert (order["entity_key"], order["operation"]) == ("crm/opportunity/D1", "create")
     assert order["external_id"] == external_id("sales_order", "crm/opportunity/D1")
     assert order["depends_on"] == customer["entity_key"] == "crm/account/A1"
