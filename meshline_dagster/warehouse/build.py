@@ -74,8 +74,8 @@ def reconcile_args() -> list[str]:
 
 
 def _build(select: str) -> list[str]:
-    """Unit tests belong to development, not to a build."""
-    return ["build", "--select", select, "--exclude-resource-type", "unit_test"]
+    """Unit tests belong to development, and artifact files to nobody: a build needs neither."""
+    return ["build", "--select", select, "--exclude-resource-type", "unit_test", "--no-write-json"]
 
 
 @dataclass(frozen=True, slots=True)

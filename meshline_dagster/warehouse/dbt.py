@@ -105,7 +105,7 @@ def run_dbt(
 
     Args:
         warehouse: the DuckDB file.
-        target_path: where dbt writes compiled models and logs, and ``manifest.json`` when it parses; never inside the project.
+        target_path: where dbt writes artifacts and logs; never inside the project.
         on_event: called with every dbt event (``EventMsg``), as it happens.
     """
     root = (project or project_dir()).resolve()
@@ -115,7 +115,7 @@ def run_dbt(
         manifest = _manifest(root, warehouse, common)
         if isinstance(manifest, DbtResult):
             return manifest
-        return _invoke([*args, *common, "--no-write-json"], manifest, on_event)
+        return _invoke([*args, *common], manifest, on_event)
 
 
 def _common_arguments(root: Path, profiles: Path, target: Path) -> list[str]:
