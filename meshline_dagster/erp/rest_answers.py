@@ -3,6 +3,7 @@
 Only an answer that says so settles a request: what neither confirms nor refuses is unknown, and the engine looks it up.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -69,7 +70,7 @@ def as_error(response: httpx.Response) -> MeshlineError | None:
 def read_json(response: httpx.Response) -> Mapping[str, Any]:
     """The answer's object; empty when it is none, as from a proxy in between."""
     try:
-        body = response.json()
+        body = json.loads(response.content)
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}

@@ -1,0 +1,98 @@
+"""Documents for trying an ERP writer out: small, valid, and each with names of its own."""
+
+import uuid
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from meshline_dagster.core.documents import Document, DocumentKind
+from meshline_dagster.core.identity import external_id, posting_key, sha256_hex
+from meshline_dagster.core.money import to_text
+
+__all__ = ["Line", "Sample"]
+
+Line = tuple[str, str, str]
+"""``(sku, quantity, unit price)``; the amount is their exact product."""
+
+
+class Sample:
+    """One customer with as many orders as asked for, under external ids that no other sample has.
+
+    Args:
+        currency: of customer and orders.
+    """
+
+    def __init__(self, currency: str) -> None:
+        self.currency = currency
+        self._run = uuid.uuid4().hex
+
+    def customer(self, name: str = "Acme", *, version: int = 1) -> Document:
+        """The document that creates the customer; ``version`` 2 and up amends it."""
+        code = self._external_id(DocumentKind.CUSTOMER, "customer")
+        payload = {"code": code, "name": name, "country": None, "currency": self.currency}
+        operation = "create" if version == 1 else "amend"
+        return self._document(DocumentKind.CUSTOMER, "customer", operation, version, payload)
+
+    def order(
+        self,
+        number: int,
+        lines: Sequence[Line],
+        *,
+        version: int = 1,
+        operation: str | None = None,
+        **changes: Any,
+    ) -> Document:
+        """A document about order ``number``.
+
+        Args:
+            version: 1 creates, later ones amend; each is an event of its own.
+            operation: instead of the one that follows from the version; ``cancel`` also sets the status.
+            changes: payload members to set.
+        """
+        operation = operation or ("create" if version == 1 else "amend")
+        rows = [self._line(place, line) for place, line in enumerate(lines, start=1)]
+        payload = {
+            "order_number": f"T-{number}",
+            "customer": self._external_id(DocumentKind.CUSTOMER, "customer"),
+            "customer_name": "Acme",
+            "currency": self.currency,
+            "order_date": "2017-04-01",
+            "po_number": None,
+            "payment_terms": None,
+            "status": "cancelled" if operation == "cancel" else "open",
+            "amount": to_text(sum((Decimal(row["amount"]) for row in rows), Decimal(0))),
+            "lines": rows,
+            **changes,
+        }
+        return self._document(DocumentKind.SALES_ORDER, f"order/{number}", operation, version, payload)
+
+    def _line(self, place: int, line: Line) -> dict[str, Any]:
+        sku, quantity, price = line
+        return {
+            "line": str(place),
+            "sku": sku,
+            "description": None,
+            "quantity": quantity,
+            "uom": "unit",
+            "unit_price": price,
+            "amount": to_text(Decimal(quantity) * Decimal(price)),
+            "tax_code": "standard",
+            "start": None,
+            "end": None,
+        }
+
+    def _external_id(self, kind: DocumentKind, entity: str) -> str:
+        return external_id(kind.value, f"conformance/{self._run}/{entity}")
+
+    def _document(
+        self, kind: DocumentKind, entity: str, operation: str, version: int, payload: dict[str, Any]
+    ) -> Document:
+        event_id = sha256_hex(f"{self._run}/{entity}/{version}/{operation}".encode())
+        return Document(
+            kind=kind,
+            external_id=self._external_id(kind, entity),
+            key=posting_key("conformance", event_id, 1),
+            event_id=event_id,
+            operation=operation,
+            payload=payload,
+        )
