@@ -1,0 +1,1 @@
+"""Floor 4: Dagster. Resources, asset factories, sensors, checks, components."""

@@ -13,7 +13,7 @@ from meshline_dagster.store.manifest import landing_seq
 from meshline_dagster.store.mappings import mapping_seq
 from meshline_dagster.store.tables import build
 
-__all__ = ["Build", "finish_build", "last_build", "mark_planned", "start_build"]
+__all__ = ["Build", "finish_build", "last_build", "last_planned", "mark_planned", "start_build"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,7 @@ def start_build(
 ) -> Build:
     """Open a build from the last planned one up to everything committed now."""
     (number,) = next_values(connection, "build")
-    since = connection.execute(
-        select(build.c.id, build.c.landing_to, build.c.mapping_to)
-        .where(build.c.planned_at.is_not(None))
-        .order_by(build.c.number.desc())
-        .limit(1)
-    ).one_or_none()
+    since = last_planned(connection)
     first = since is None
     mode = "full" if full or first else "incremental" if replay is None else "replay"
     row = Build(
@@ -87,6 +82,13 @@ def mark_planned(connection: Connection, build_id: str, *, now: datetime) -> Non
         .where(build.c.id == build_id, build.c.status == "succeeded", build.c.planned_at.is_(None))
         .values(planned_at=now)
     )
+
+
+def last_planned(connection: Connection) -> Build | None:
+    """The build that the next one starts from; None before the first."""
+    query = select(*_COLUMNS).where(build.c.planned_at.is_not(None)).order_by(build.c.number.desc()).limit(1)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else Build(*row)
 
 
 def last_build(connection: Connection, *, status: str | None = "succeeded") -> Build | None:

@@ -18,9 +18,11 @@ __all__ = [
     "CLOSED",
     "ExceptionItem",
     "Finding",
+    "entities_in_exception",
     "exception_amounts",
     "exceptions",
     "open_exceptions",
+    "open_keys",
     "raise_exceptions",
     "resolve",
     "sync_origin",
@@ -134,6 +136,12 @@ def open_exceptions(connection: Connection) -> int:
     return connection.execute(query).scalar_one()
 
 
+def entities_in_exception(connection: Connection) -> int:
+    """How many orders have at least one open exception."""
+    query = select(func.count(exception_item.c.entity_key.distinct())).where(exception_item.c.status != CLOSED)
+    return connection.execute(query).scalar_one()
+
+
 def exception_amounts(connection: Connection) -> dict[str, Decimal]:
     """Money in open exceptions per currency; each entity counts once."""
     once = (
@@ -193,3 +201,11 @@ def _update(connection: Connection, findings: Sequence[Finding], now: datetime, 
 
 def _entry(action: str, finding: Finding) -> audit.Entry:
     return audit.Entry("meshline", action, finding.trace_key, {"code": finding.code, "title": finding.title})
+
+
+def open_keys(connection: Connection, origin: str) -> set[str]:
+    """The trace keys of one origin's open exceptions."""
+    query = select(exception_item.c.trace_key).where(
+        exception_item.c.origin == origin, exception_item.c.status != CLOSED
+    )
+    return set(connection.execute(query).scalars())

@@ -15,6 +15,7 @@ __all__ = [
     "NewFile",
     "add_files",
     "days_of",
+    "has_new_files",
     "known_paths",
     "landing_seq",
     "live_files",
@@ -125,6 +126,14 @@ def unlist_files(connection: Connection, numbers: Sequence[int]) -> None:
     connection.execute(
         delete(landing_file).where(landing_file.c.seq.in_(numbers), landing_file.c.replaced_by.is_not(None))
     )
+
+
+def has_new_files(connection: Connection, feeds: Sequence[str], after: int) -> bool:
+    """Whether any of the feeds has rows that a build up to ``after`` has not seen."""
+    query = select(landing_file.c.seq).where(
+        landing_file.c.feed.in_(feeds), landing_file.c.kind == "data", landing_file.c.seq > after
+    )
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def days_of(connection: Connection, feed: str) -> list[date]:

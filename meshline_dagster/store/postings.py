@@ -31,6 +31,7 @@ __all__ = [
     "ledger_summary",
     "next_due",
     "open_shards",
+    "order_states",
     "postings_of",
     "record_attempts",
 ]
@@ -336,6 +337,16 @@ def next_due(connection: Connection, destination: str, shards: Sequence[int]) ->
         posting.c.state.in_([state.value for state in OPEN_STATES]),
     )
     return connection.execute(query).scalar_one_or_none()
+
+
+def order_states(connection: Connection, destination: str) -> dict[str, str]:
+    """Event id -> state of its newest revision, for sales orders."""
+    query = (
+        select(posting.c.event_id, posting.c.state)
+        .where(posting.c.destination == destination, posting.c.document_kind == DocumentKind.SALES_ORDER.value)
+        .order_by(posting.c.revision)
+    )
+    return {row.event_id: str(getattr(row.state, "value", row.state)) for row in connection.execute(query)}
 
 
 def ledger_summary(connection: Connection, destination: str | None = None) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ soda-core 4 is under the Elastic License 2.0; its telemetry is switched off befo
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import duckdb
 
 from meshline_dagster.core.errors import ConfigError
 
-__all__ = ["ContractCheck", "verify_contract"]
+__all__ = ["ContractCheck", "contracts", "verify_contract"]
 
 _SOURCE = "meshline"
 
@@ -27,6 +27,12 @@ class ContractCheck:
     column: str | None
     passed: bool
     detail: str
+
+
+def contracts() -> Mapping[str, Path]:
+    """The contracts that we ship: table -> file."""
+    folder = Path(__file__).with_name("contracts")
+    return {path.stem: path for path in sorted(folder.glob("*.yml"))}
 
 
 def verify_contract(connection: duckdb.DuckDBPyConnection, contract: Path) -> Sequence[ContractCheck]:

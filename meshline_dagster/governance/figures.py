@@ -1,0 +1,151 @@
+"""The figures of a sync: what landed, what became of it, what the ERP holds. Read from published Parquet and the ops store."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from meshline_dagster.core.money import to_text
+from meshline_dagster.store.engine import Store
+from meshline_dagster.store.exceptions import entities_in_exception, exception_amounts
+from meshline_dagster.store.manifest import rows_total
+from meshline_dagster.store.postings import order_states
+from meshline_dagster.warehouse.publish import published
+
+__all__ = ["CLASSES", "Figures", "read_figures"]
+
+CLASSES = ("posted", "superseded", "pending", "rejected", "dead", "held", "review", "ignored", "shadowed")
+"""Every event is in exactly one of these."""
+
+_OF_STATE = {
+    "planned": "pending",
+    "sending": "pending",
+    "retry_due": "pending",
+    "unknown": "pending",
+    "partial": "pending",
+}
+_OF_DISPOSITION = {"hold": "held", "review": "review", "reject": "rejected", "ignore": "ignored"}
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Counts, ratios in [0, 1], and money per currency.
+
+    Attributes:
+        landed: rows that the CRM's feeds brought.
+        classes: class -> how many events are in it.
+        unaccounted: events that may be posted and that the ledger does not know.
+        orders: orders that should be in the ERP, explained or not.
+        posted: orders of ours that the ERP holds, by its own words.
+        parity: matched orders among all orders.
+        drift_by_money: the share of the source's money that is neither matched nor explained by an exception or a hold.
+    """
+
+    landed: int = 0
+    events: int = 0
+    classes: Mapping[str, int] = field(default_factory=dict)
+    unaccounted: int = 0
+    orders: int = 0
+    matched: int = 0
+    posted: int = 0
+    held: int = 0
+    in_exception: int = 0
+    rejected: int = 0
+    duplicates_in_erp: int = 0
+    missing_in_crm: int = 0
+    unexplained: int = 0
+    parity: float = 1.0
+    parity_by_money: float = 1.0
+    drift_by_money: float = 0.0
+    source_amount: Mapping[str, Decimal] = field(default_factory=dict)
+    posted_amount: Mapping[str, Decimal] = field(default_factory=dict)
+    in_exception_amount: Mapping[str, Decimal] = field(default_factory=dict)
+
+    @property
+    def parity_without_explained(self) -> float:
+        """Matched orders among those that nothing explains: what a person does not know of yet shows here."""
+        known = self.matched + self.unexplained
+        return 1.0 if not known else self.matched / known
+
+    def as_json(self) -> dict[str, Any]:
+        """One flat object; money as decimal strings by currency."""
+        names = (
+            *("landed", "events", "orders", "matched", "posted", "held", "in_exception", "rejected"),
+            *("duplicates_in_erp", "missing_in_crm", "unexplained", "unaccounted"),
+            *("parity", "parity_by_money", "drift_by_money"),
+        )
+        flat: dict[str, Any] = {name: getattr(self, name) for name in names}
+        for name in ("source_amount", "posted_amount", "in_exception_amount"):
+            flat[name] = {currency: to_text(amount) for currency, amount in sorted(getattr(self, name).items())}
+        return flat | {"classes": dict(self.classes)}
+
+
+def read_figures(store: Store, published_root: Path, destination: str) -> Figures:
+    """The figures as of the last publication; all zero before the first."""
+    with store.read() as connection:
+        landed = sum(rows for feed, rows in rows_total(connection).items() if not feed.startswith(f"{destination}/"))
+        in_exception, amounts = entities_in_exception(connection), exception_amounts(connection)
+        states = order_states(connection, destination)
+    current = published(published_root)
+    if current is None:
+        return Figures(landed=landed, in_exception=in_exception, in_exception_amount=amounts)
+    classes, unaccounted = _classes(current.path("events"), states)
+    known = Figures(
+        landed=landed,
+        events=sum(classes.values()) + unaccounted,
+        classes=classes,
+        unaccounted=unaccounted,
+        held=classes["held"],
+        rejected=classes["rejected"],
+        in_exception=in_exception,
+        in_exception_amount=amounts,
+    )
+    if "status" not in current.rows:
+        return known
+    return _with_reconciliation(known, current.path("status"), current.path("reconciliation"))
+
+
+def _classes(events: Path, states: Mapping[str, str]) -> tuple[dict[str, int], int]:
+    """The ledger speaks first: what is posted stays posted, whatever the rules say of it today."""
+    classes = dict.fromkeys(CLASSES, 0)
+    unaccounted = 0
+    with duckdb.connect() as connection:
+        rows = connection.execute("SELECT id, disposition FROM read_parquet(?)", [str(events)])
+        while batch := rows.fetchmany(50_000):
+            for event_id, disposition in batch:
+                state = states.get(event_id)
+                name = _OF_DISPOSITION.get(disposition) if state is None else _OF_STATE.get(state, state)
+                if name is None:
+                    unaccounted += 1
+                else:
+                    classes[name] += 1
+    return classes, unaccounted
+
+
+_UNEXPLAINED = """
+SELECT count(*) FROM read_parquet(?)
+WHERE entity_key IS NOT NULL AND class <> 'matched' AND source_status = 'open' AND NOT is_pre_cutover AND explained_by IS NULL
+"""
+
+
+def _with_reconciliation(known: Figures, status: Path, reconciliation: Path) -> Figures:
+    with duckdb.connect() as connection:
+        ((unexplained,),) = connection.execute(_UNEXPLAINED, [str(reconciliation)]).fetchall()
+        cursor = connection.execute("SELECT * FROM read_parquet(?)", [str(status)])
+        names = [column[0] for column in cursor.description or []]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    total = next(row for row in rows if row["scope"] == "total")
+    currencies = [row for row in rows if row["scope"] == "currency"]
+
+    def money(name: str) -> dict[str, Decimal]:
+        return {row["currency"]: row[name] for row in currencies if row[name]}
+
+    values = {name: getattr(known, name) for name in Figures.__dataclass_fields__} | {"unexplained": int(unexplained)}
+    for name in ("orders", "matched", "posted", "duplicates_in_erp", "missing_in_crm"):
+        values[name] = int(total[name])
+    for name in ("parity", "parity_by_money", "drift_by_money"):
+        values[name] = float(total[name])
+    return Figures(**values | {name: money(name) for name in ("source_amount", "posted_amount")})

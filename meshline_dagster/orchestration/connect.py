@@ -1,0 +1,137 @@
+"""From settings to things that talk: feeds and the ERP writer. Secrets are read here, inside the run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+from meshline_dagster.core.errors import ConfigError
+from meshline_dagster.crm.filedrop import FileDropFeed
+from meshline_dagster.crm.protocol import Feed
+from meshline_dagster.crm.salesforce import SalesforceFeed
+from meshline_dagster.crm.salesforce_deletes import SalesforceDeletesFeed
+from meshline_dagster.crm.salesforce_objects import snake_case
+from meshline_dagster.crm.salesforce_session import SalesforceSession
+from meshline_dagster.erp.protocol import ErpWriter
+from meshline_dagster.erp.rest import RestErpWriter
+from meshline_dagster.orchestration.settings import (
+    FileDropSource,
+    RestDestination,
+    SalesforceSource,
+    SyncSettings,
+    resolve,
+)
+from meshline_dagster.warehouse.sources import LANDING_COLUMNS
+
+__all__ = ["FeedSpec", "connect_writer", "feed_specs"]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedSpec:
+    """A feed that a sync declares.
+
+    Attributes:
+        name: ``<instance>/<object>``.
+        instance: the CRM instance, the source's name in every id.
+        kind: the source system's name.
+        view: the landing view that the models read it through; None: it is landed and no model reads it.
+        connect: makes the feed; reads secrets from the environment.
+    """
+
+    name: str
+    instance: str
+    kind: str
+    object_name: str
+    view: str | None
+    connect: Callable[[], Feed]
+
+
+def feed_specs(settings: SyncSettings) -> list[FeedSpec]:
+    """Every feed of a sync, parents before children."""
+    return [spec for source in settings.sources for spec in _specs(source)]
+
+
+def connect_writer(settings: SyncSettings) -> ErpWriter:
+    """The writer of the sync's destination.
+
+    Raises:
+        ConfigError: an environment variable is missing, or a company id is no number where the ERP needs one.
+    """
+    to = settings.destination
+    if isinstance(to, RestDestination):
+        return RestErpWriter(resolve(to.base_url), SecretStr(resolve(to.token)), name=to.name, profile=to.profile)
+    from meshline_dagster.erp.tryton import TrytonWriter  # noqa: PLC0415 - only for those who post to Tryton
+
+    return TrytonWriter(
+        resolve(to.base_url),
+        resolve(to.database),
+        resolve(to.user),
+        SecretStr(resolve(to.password)),
+        name=to.name,
+        company=to.company,
+    )
+
+
+def _specs(source: SalesforceSource | FileDropSource) -> list[FeedSpec]:
+    if isinstance(source, FileDropSource):
+        return [_file_drop(source, name) for name in source.objects]
+    session = _SharedSession(source)
+    return [_salesforce(source, session, name) for name in source.objects] + [
+        _deletes(source, session, name) for name in source.deletes
+    ]
+
+
+class _SharedSession:
+    """One session for all feeds of an org in this process: one token, one connection pool."""
+
+    def __init__(self, source: SalesforceSource) -> None:
+        self._source = source
+        self._session: SalesforceSession | None = None
+
+    def __call__(self) -> SalesforceSession:
+        """The session; the first call reads the secrets."""
+        if self._session is None:
+            self._session = SalesforceSession(
+                base_url=resolve(self._source.base_url),
+                client_id=SecretStr(resolve(self._source.client_id)),
+                client_secret=SecretStr(resolve(self._source.client_secret)),
+                api_version=self._source.api_version,
+            )
+        return self._session
+
+
+def _salesforce(source: SalesforceSource, session: _SharedSession, name: str) -> FeedSpec:
+    return FeedSpec(
+        name=f"{source.instance}/{snake_case(name)}",
+        instance=source.instance,
+        kind="salesforce",
+        object_name=name,
+        view=f"salesforce__{snake_case(name)}",
+        connect=lambda: SalesforceFeed(session(), name, instance=source.instance),
+    )
+
+
+def _deletes(source: SalesforceSource, session: _SharedSession, name: str) -> FeedSpec:
+    return FeedSpec(
+        name=f"{source.instance}/{snake_case(name)}_deletes",
+        instance=source.instance,
+        kind="salesforce",
+        object_name=name,
+        view=f"salesforce__{snake_case(name)}_deletes",
+        connect=lambda: SalesforceDeletesFeed(session(), name, instance=source.instance, accept_gaps=True),
+    )
+
+
+def _file_drop(source: FileDropSource, name: str) -> FeedSpec:
+    drop = source.objects[name]
+
+    def connect() -> Feed:
+        folder = f"{resolve(source.url).rstrip('/')}/{name}"
+        return FileDropFeed(folder, name, drop.layout(), instance=source.instance)
+
+    if drop.view is not None and drop.view not in LANDING_COLUMNS:
+        raise ConfigError(
+            f"object {name} of {source.instance} names the view {drop.view}, which no model reads; there are "
+            f"{', '.join(sorted(LANDING_COLUMNS))}"
+        )
+    return FeedSpec(f"{source.instance}/{name}", source.instance, "file_drop", name, drop.view, connect)

@@ -1,0 +1,238 @@
+"""What a sync is made of: the settings behind the component's YAML.
+
+Any text may be ``env:NAME``: it is read from the environment when it is used, so that a code location loads without secrets and
+no secret ever stands in a file.
+"""
+
+import os
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from meshline_dagster.core.errors import ConfigError
+from meshline_dagster.crm.filedrop_layout import FileColumn, FileFormat, FileLayout
+from meshline_dagster.crm.protocol import FieldType
+from meshline_dagster.delivery.options import DeliveryOptions, Mode
+from meshline_dagster.warehouse.records import Policy
+
+__all__ = [
+    "CheckSettings",
+    "FileDropColumn",
+    "FileDropObject",
+    "FileDropSource",
+    "PolicySettings",
+    "RestDestination",
+    "SalesforceSource",
+    "SyncSettings",
+    "TrytonDestination",
+    "resolve",
+]
+
+_PREFIX = "env:"
+
+
+def resolve(value: str) -> str:
+    """The text itself, or the environment variable that ``env:NAME`` names.
+
+    Raises:
+        ConfigError: the variable is not set.
+    """
+    if not value.startswith(_PREFIX):
+        return value
+    name = value.removeprefix(_PREFIX)
+    found = os.environ.get(name)
+    if not found:
+        raise ConfigError(
+            f"the environment variable {name} is not set: `make up` and `make demo` set it for the sandbox"
+        )
+    return found
+
+
+def _secret_reference(value: str) -> str:
+    if not value.startswith(_PREFIX):
+        raise ValueError("a secret is never written here: use env:NAME_OF_THE_VARIABLE")
+    return value
+
+
+SecretReference = Annotated[str, AfterValidator(_secret_reference)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SalesforceSource(_Settings):
+    """A Salesforce org, polled over REST."""
+
+    type: Literal["salesforce"] = "salesforce"
+    instance: str = Field("salesforce", pattern=r"^[a-z][a-z0-9_]*$", description="Names folders, assets and leases.")
+    base_url: str = "env:MESHLINE_CRM_URL"
+    client_id: str = "env:MESHLINE_CRM_CLIENT_ID"
+    client_secret: SecretReference = "env:MESHLINE_CRM_CLIENT_SECRET"  # noqa: S105 - names the variable
+    api_version: str = "60.0"
+    objects: tuple[str, ...] = ("Account", "Product2", "Opportunity", "OpportunityLineItem")
+    deletes: tuple[str, ...] = ()
+
+
+class FileDropColumn(_Settings):
+    """One column: its type, and what the files call it where that is another name."""
+
+    type: FieldType
+    header: str | None = None
+
+
+class FileDropObject(_Settings):
+    """How the files of one object are read; see :class:`~meshline_dagster.crm.filedrop_layout.FileLayout`.
+
+    Attributes:
+        preset: ``sap`` is CSV as SAP downloads it: semicolons, decimal comma, dots between thousands, ``31.12.2026``.
+        view: the landing view whose columns these are, e.g. ``salesforce__opportunity``; without it no model reads them.
+    """
+
+    format: FileFormat = FileFormat.CSV
+    preset: Literal["plain", "sap"] = "plain"
+    columns: dict[str, FileDropColumn]
+    id: str
+    stamp: str | None = None
+    deleted: str | None = None
+    pattern: str
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    decimal: str = "."
+    time_zone: str = "UTC"
+    view: str | None = None
+
+    def layout(self) -> FileLayout:
+        """The layout for the feed."""
+        columns = tuple(FileColumn(name, one.type, one.header) for name, one in self.columns.items())
+        keys = {"id": self.id, "stamp": self.stamp, "deleted": self.deleted, "pattern": self.pattern}
+        zone = ZoneInfo(self.time_zone)
+        if self.preset == "sap":
+            return FileLayout.sap(columns, **keys, time_zone=zone)  # type: ignore[arg-type]
+        return FileLayout(
+            format=self.format,
+            columns=columns,
+            delimiter=self.delimiter,
+            encoding=self.encoding,
+            decimal=self.decimal,
+            time_zone=zone,
+            **keys,  # type: ignore[arg-type]
+        )
+
+
+class FileDropSource(_Settings):
+    """A folder of files, one sub-folder for each object, whose columns are declared."""
+
+    type: Literal["file_drop"] = "file_drop"
+    instance: str = Field("filedrop", pattern=r"^[a-z][a-z0-9_]*$")
+    url: str = "env:MESHLINE_DROP_URL"
+    objects: dict[str, FileDropObject]
+
+
+class RestDestination(_Settings):
+    """The sandbox ERP's REST interface."""
+
+    type: Literal["rest"] = "rest"
+    name: str = Field("sandbox", pattern=r"^[a-z][a-z0-9_]*$")
+    base_url: str = "env:MESHLINE_ERP_URL"
+    token: SecretReference = "env:MESHLINE_ERP_TOKEN"  # noqa: S105 - names the variable
+    company: str = "1"
+    profile: Literal["idempotent", "unique", "lookup_only"] = "idempotent"
+    sandbox: bool = False
+
+
+class TrytonDestination(_Settings):
+    """A Tryton 8.2 company, over JSON-RPC."""
+
+    type: Literal["tryton"] = "tryton"
+    name: str = Field("tryton", pattern=r"^[a-z][a-z0-9_]*$")
+    base_url: str = "env:MESHLINE_TRYTON_URL"
+    database: str = "env:MESHLINE_TRYTON_DATABASE"
+    user: str = "env:MESHLINE_TRYTON_USER"
+    password: SecretReference = "env:MESHLINE_TRYTON_PASSWORD"  # noqa: S105 - names the variable
+    company: str = "1"
+    sandbox: bool = False
+
+
+class PolicySettings(_Settings):
+    """What the rules may assume. Durations are hours.
+
+    Attributes:
+        missing_customer: ``create`` posts the customer first; ``exception`` leaves the order to a person.
+    """
+
+    missing_customer: Literal["create", "exception"] = "create"
+    lines_limit_hours: float = Field(4.0, gt=0)
+    customer_limit_hours: float = Field(4.0, gt=0)
+    default_currency: str | None = None
+    tax_code: str = "standard"
+    selling_entity: str = "main"
+
+
+class CheckSettings(_Settings):
+    """Thresholds of the reconciliation checks, as ratios."""
+
+    max_drift: float = Field(0.001, ge=0)
+    min_parity: float = Field(0.995, ge=0, le=1)
+
+
+class SyncSettings(_Settings):
+    """One sync: CRM instances to one ERP company.
+
+    Attributes:
+        origin: the first change day; also the first partition. A change before it is an exception.
+        mode: ``shadow`` plans and compares without posting; ``live`` posts.
+        effective_from: deals booked before this day are pre-cutover. Required for live outside a sandbox.
+        poll_seconds: how often the sensor asks the CRM.
+    """
+
+    name: str = Field("crm_to_erp", pattern=r"^[a-z][a-z0-9_]*$")
+    sources: tuple[Annotated[SalesforceSource | FileDropSource, Field(discriminator="type")], ...]
+    destination: Annotated[RestDestination | TrytonDestination, Field(discriminator="type")]
+    mode: Mode = Mode.SHADOW
+    origin: date
+    effective_from: date | None = None
+    poll_seconds: int = Field(30, ge=5)
+    overlap_minutes: float = Field(10.0, ge=0)
+    lag_seconds: float = Field(3.0, ge=0)
+    check_cron: str = "0 6 * * *"
+    policy: PolicySettings = PolicySettings()
+    checks: CheckSettings = CheckSettings()
+
+    @property
+    def origin_instant(self) -> datetime:
+        """The origin's midnight, UTC."""
+        return datetime.combine(self.origin, datetime.min.time(), tzinfo=UTC)
+
+    @property
+    def overlap(self) -> timedelta:
+        """How far behind the watermark a poll reads again."""
+        return timedelta(minutes=self.overlap_minutes)
+
+    @property
+    def lag(self) -> timedelta:
+        """How much of the present a poll leaves out."""
+        return timedelta(seconds=self.lag_seconds)
+
+    def policy_of_rules(self) -> Policy:
+        """What the models may assume."""
+        return Policy(
+            effective_from=self.effective_from,
+            lines_limit=timedelta(hours=self.policy.lines_limit_hours),
+            customer_limit=timedelta(hours=self.policy.customer_limit_hours),
+            default_currency=self.policy.default_currency,
+            tax_code=self.policy.tax_code,
+            selling_entity=self.policy.selling_entity,
+        )
+
+    def delivery(self) -> DeliveryOptions:
+        """The options of the delivery engine."""
+        return DeliveryOptions(
+            destination=self.destination.name,
+            company=self.destination.company,
+            mode=self.mode,
+            sandbox=self.destination.sandbox,
+            effective_from=self.effective_from,
+        )

@@ -1,0 +1,83 @@
+"""A whole sync as Dagster definitions: assets, checks, jobs and resource, and the sensors and schedule that drive them."""
+
+import dagster as dg
+
+from meshline_dagster.orchestration.check_sensor import check_sensor
+from meshline_dagster.orchestration.connect import FeedSpec, feed_specs
+from meshline_dagster.orchestration.contracts import contract_checks
+from meshline_dagster.orchestration.derive import derive_assets
+from meshline_dagster.orchestration.modes import SYNC_TAG
+from meshline_dagster.orchestration.partitions import today
+from meshline_dagster.orchestration.poll_sensor import poll_sensor
+from meshline_dagster.orchestration.raw import raw_asset
+from meshline_dagster.orchestration.readback import read_back_asset, read_back_key
+from meshline_dagster.orchestration.recon_checks import reconciliation_checks
+from meshline_dagster.orchestration.reconcile import reconcile_assets
+from meshline_dagster.orchestration.resources import MeshlineResource
+from meshline_dagster.orchestration.settings import SyncSettings
+from meshline_dagster.orchestration.writer import postings_asset
+
+__all__ = ["build_automation", "build_sync"]
+
+
+def build_sync(settings: SyncSettings, *, meshline: MeshlineResource | None = None) -> dg.Definitions:
+    """Everything that one sync consists of, but what starts it.
+
+    The job ``<name>_sync`` runs the whole graph: as a poll when the sensor asks for it, as a replay otherwise. The job ``<name>_checks``
+    reads the ERP back, compares, and runs every check of ours.
+
+    Args:
+        meshline: where the stores are; by default what the environment says.
+    """
+    feeds = feed_specs(settings)
+    derive, reconcile = derive_assets(settings, feeds), reconcile_assets(settings, feeds)
+    assets: list[dg.AssetsDefinition] = [
+        *(raw_asset(settings, feed.name, feed.kind, feed.connect, _description(feed)) for feed in feeds),
+        derive,
+        postings_asset(settings),
+        read_back_asset(settings),
+        reconcile,
+    ]
+    checks = [contract_checks(settings), reconciliation_checks(settings)]
+    selection = dg.AssetSelection.assets(*assets) | dg.AssetSelection.checks(*checks)
+    tags = {SYNC_TAG: settings.name}
+    sync_job = dg.define_asset_job(f"{settings.name}_sync", selection, tags=tags)
+    check_job = dg.define_asset_job(
+        f"{settings.name}_checks",
+        dg.AssetSelection.assets(read_back_key(settings), *reconcile.keys) | dg.AssetSelection.checks(*checks),
+        tags=tags,
+    )
+    return dg.Definitions(
+        assets=assets,
+        asset_checks=checks,
+        jobs=[sync_job, check_job],
+        resources={"meshline": meshline or MeshlineResource()},
+        executor=dg.in_process_executor,
+    )
+
+
+def build_automation(settings: SyncSettings) -> dg.Definitions:
+    """What starts a sync: the sensor that polls, the sensor that turns failed checks into exceptions, the schedule of the checks."""
+    return dg.Definitions(
+        sensors=[poll_sensor(settings, feed_specs(settings), f"{settings.name}_sync"), check_sensor(settings)],
+        schedules=[_check_schedule(settings, f"{settings.name}_checks")],
+    )
+
+
+def _check_schedule(settings: SyncSettings, job_name: str) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name=f"{settings.name}_checks_schedule",
+        job_name=job_name,
+        cron_schedule=settings.check_cron,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Compares with the ERP and runs every check, also on days on which nothing changes.",
+    )
+    def _schedule() -> dg.RunRequest:
+        return dg.RunRequest(partition_key=today())
+
+    return _schedule
+
+
+def _description(feed: FeedSpec) -> str:
+    return f"{feed.object_name} of {feed.instance}, as landed: every version that was observed, by the UTC day of its change."

@@ -1,0 +1,98 @@
+"""The ERP-writer asset: the published outbox enters the ledger, and the ledger is delivered.
+
+It asks the ops store itself whether it may post, since anybody can launch it alone, and it may be killed at any point: what it did is
+in the ledger, and the next run goes on from there.
+"""
+
+import asyncio
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+import pyarrow.parquet as pq
+
+from meshline_dagster.core.errors import GateError
+from meshline_dagster.delivery.engine import DeliveryReport, deliver
+from meshline_dagster.delivery.gates import check_gates
+from meshline_dagster.delivery.plan import PlanReport, outbox_rows, plan
+from meshline_dagster.orchestration.connect import connect_writer
+from meshline_dagster.orchestration.partitions import change_days
+from meshline_dagster.orchestration.resources import MeshlineResource
+from meshline_dagster.orchestration.settings import SyncSettings
+from meshline_dagster.store.postings import ledger_summary
+from meshline_dagster.warehouse.publish import published
+
+__all__ = ["plan_published", "postings_asset", "postings_key"]
+
+
+def postings_key(settings: SyncSettings) -> dg.AssetKey:
+    """The asset of the destination's ledger."""
+    return dg.AssetKey([settings.destination.name, "postings"])
+
+
+def postings_asset(settings: SyncSettings) -> dg.AssetsDefinition:
+    """Build the writer asset of a sync."""
+
+    @dg.asset(
+        key=postings_key(settings),
+        deps=[dg.AssetKey(["outbox"])],
+        partitions_def=change_days(settings.origin),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name="delivery",
+        kinds={settings.destination.type, "http"},
+        owners=["team:integrations"],
+        tags={"meshline/layer": "delivery"},
+        description=(
+            "Plans the outbox into the posting ledger and delivers what is open, exactly once in effect and in sequence for each "
+            "order. Refuses while a table's verdict stands failed or the sync is paused."
+        ),
+    )
+    def _postings(context: dg.AssetExecutionContext, meshline: MeshlineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster does not know the parameterised form
+        store, options = meshline.store(), settings.delivery()
+        try:
+            with store.read() as connection:
+                check_gates(connection, options)
+            planned = plan_published(settings, meshline, actor=context.run_id)
+            report = asyncio.run(deliver(store, connect_writer(settings), options, actor=context.run_id))
+        except GateError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        if report.outage:
+            context.log.warning("%s does not answer: what is open stays queued", settings.destination.name)
+        return dg.MaterializeResult(metadata=_metadata(settings, meshline, planned, report))
+
+    return _postings
+
+
+def plan_published(settings: SyncSettings, meshline: MeshlineResource, *, actor: str) -> PlanReport:
+    """Bring the ledger in step with the newest publication. Nothing published yet plans nothing."""
+    current = published(meshline.published_path)
+    if current is None:
+        return PlanReport()
+    return plan(
+        meshline.store(),
+        outbox_rows(pq.read_table(current.path("outbox"))),
+        touched=pq.read_table(current.path("touched"), columns=["entity_key"])["entity_key"].to_pylist(),
+        options=settings.delivery(),
+        build_id=current.build_id,
+        actor=actor,
+        now=datetime.now(UTC),
+    )
+
+
+def _metadata(
+    settings: SyncSettings, meshline: MeshlineResource, planned: PlanReport, report: DeliveryReport
+) -> dict[str, Any]:
+    with meshline.store().read() as connection:
+        summary = ledger_summary(connection, settings.destination.name)
+    metadata: dict[str, Any] = {"mode": settings.mode.value}
+    metadata |= {f"plan/{name}": count for name, count in asdict(planned).items() if count}
+    metadata |= {f"delivered/{name}": count for name, count in sorted(report.outcomes.items())}
+    metadata |= {f"ledger/{row['document_kind']}/{row['state']}": row["count"] for row in summary}
+    return metadata | {
+        "requests": report.requests,
+        "look-ups": report.lookups,
+        "commits": report.commits,
+        "waiting": report.waiting,
+        "outage": report.outage,
+    }
