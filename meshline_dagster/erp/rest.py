@@ -14,7 +14,7 @@ from meshline_dagster.core.settle import difference
 from meshline_dagster.erp.http import NETWORK_ERRORS, make_client
 from meshline_dagster.erp.protocol import Capabilities
 from meshline_dagster.erp.rest_answers import as_answer, as_error, no_answer, read_json
-from meshline_dagster.erp.rest_documents import PATHS, from_json, request_body
+from meshline_dagster.erp.rest_documents import PATHS, from_page, request_body
 
 __all__ = ["PROFILES", "RestErpWriter"]
 
@@ -24,13 +24,8 @@ PROFILES = ("idempotent", "unique", "lookup_only")
 _IDS_AT_ONCE = 200
 _PAGE = 500
 _OPERATIONS = frozenset(
-    {
-        (DocumentKind.CUSTOMER, "create"),
-        (DocumentKind.CUSTOMER, "amend"),
-        (DocumentKind.SALES_ORDER, "create"),
-        (DocumentKind.SALES_ORDER, "amend"),
-        (DocumentKind.SALES_ORDER, "cancel"),
-    }
+    {(kind, operation) for kind in DocumentKind for operation in ("create", "amend")}
+    | {(DocumentKind.SALES_ORDER, "cancel")}
 )
 
 
@@ -161,7 +156,7 @@ class RestErpWriter:
         for start in range(0, len(wanted), _IDS_AT_ONCE):
             ids = wanted[start : start + _IDS_AT_ONCE]
             body = await self._ask("POST", f"{PATHS[kind]}/lookup", json={"external_ids": ids})
-            for document in _documents(kind, body):
+            for document in from_page(kind, body):
                 found.setdefault(document.external_id, []).append(document)
         return found
 
@@ -172,7 +167,7 @@ class RestErpWriter:
             asked["updated_since"] = since.astimezone(UTC).isoformat()
         while True:
             body = await self._ask("GET", PATHS[kind], params=asked)
-            documents = _documents(kind, body)
+            documents = from_page(kind, body)
             if documents:
                 yield documents
             cursor = body.get("next_cursor")
@@ -206,10 +201,3 @@ def _is_done(document: Document, have: ErpDocument) -> bool:
         and have.event_id == document.event_id
         and difference(document.kind, document.payload, have) is None
     )
-
-
-def _documents(kind: DocumentKind, body: Mapping[str, Any]) -> list[ErpDocument]:
-    try:
-        return [from_json(kind, shown) for shown in body["documents"]]
-    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-        raise SourceError(f"the ERP shows {kind.value}s in another shape than agreed: {error!r}") from error

@@ -7,8 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 from meshline_dagster.core.documents import Document, DocumentKind, ErpDocument, ErpLine
+from meshline_dagster.core.errors import SourceError
 
-__all__ = ["PATHS", "from_json", "request_body"]
+__all__ = ["PATHS", "from_json", "from_page", "request_body"]
 
 PATHS = {DocumentKind.CUSTOMER: "/v1/customers", DocumentKind.SALES_ORDER: "/v1/sales-orders"}
 """Where each kind lives below the base URL."""
@@ -42,6 +43,18 @@ def from_json(kind: DocumentKind, shown: Mapping[str, Any]) -> ErpDocument:
         lines=tuple(_line(line) for line in shown.get("lines", ())),
         raw=shown,
     )
+
+
+def from_page(kind: DocumentKind, body: Mapping[str, Any]) -> list[ErpDocument]:
+    """The documents of an answer to a look-up, or of a page.
+
+    Raises:
+        SourceError: they do not have the agreed shape.
+    """
+    try:
+        return [from_json(kind, shown) for shown in body["documents"]]
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        raise SourceError(f"the ERP shows {kind.value}s in another shape than agreed: {error!r}") from error
 
 
 def _line(shown: Mapping[str, Any]) -> ErpLine:

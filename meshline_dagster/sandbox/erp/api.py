@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from meshline_dagster.sandbox.erp.bodies import Refused
-from meshline_dagster.sandbox.erp.database import Database
+from meshline_dagster.sandbox.erp.database import Database, document
 from meshline_dagster.sandbox.erp.faults import FaultKind, FaultPlan, Rule
 from meshline_dagster.sandbox.erp.operations import Call, Operations
 from meshline_dagster.sandbox.erp.pages import page
@@ -53,6 +53,7 @@ def data_routes() -> list[Route]:
             Route(f"/{path}/lookup", _call(_look_up(kind)), methods=["POST"]),
             Route(f"/{path}", _call(_list(kind))),
             Route(one, _call(_write("replace", kind)), methods=["PUT"]),
+            Route(one, _call(_show(kind))),
         ]
     cancel = _call(_write("cancel", "sales_order"))
     return [*routes, Route("/sales-orders/{document_id}/cancel", cancel, methods=["POST"])]
@@ -61,7 +62,7 @@ def data_routes() -> list[Route]:
 def _call(handler: _Handler) -> Callable[[Request], Awaitable[Any]]:
     async def call(request: Request) -> ASGIApp:
         erp: Erp = request.app.state.erp
-        path = request.url.path
+        path: str = request.scope["path"]
         erp.requests[request.method] = erp.requests.get(request.method, 0) + 1
         rule = erp.faults.take(request.method, path)
         if rule is None:
@@ -133,6 +134,17 @@ def _write(operation: str, kind: str) -> _Handler:
         reply = await erp.database.submit(lambda database: erp.operations.run(database, call))
         headers = {"Idempotency-Replayed": "true"} if reply.replayed else None
         return JSONResponse(reply.body, reply.status, headers=headers)
+
+    return handle
+
+
+def _show(kind: str) -> _Handler:
+    async def handle(erp: Erp, request: Request) -> JSONResponse:
+        document_id = request.path_params["document_id"]
+        row = erp.database.by_id(kind, document_id)
+        if row is None:
+            raise Refused(404, "not_found", f"there is no {kind} {document_id}", field="id")
+        return JSONResponse(document(row))
 
     return handle
 
