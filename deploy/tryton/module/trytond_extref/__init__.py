@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# This program is free software: you can redistribute it and/or modify it under the terms of the GNU General Public
+# License as published by the Free Software Foundation, either version 3 of the License, or (at your option) any later
+# version. It comes WITHOUT ANY WARRANTY. See <https://www.gnu.org/licenses/>.
+"""Tryton module ``extref``: what an integration needs to write sales exactly once.
+
+A sale gets an ``external_id`` that is unique in its company, and the ``event_id`` that it was last brought to. An amendment
+carries the event that asked for it, once per sale, and may add lines.
+"""
