@@ -35,7 +35,9 @@ parents as (
         deal_id,
         nullif(original_deal_id, deal_id) as parent_id,
         nullif(original_deal_id, deal_id) is null
-        and deal_type in ({% for type in var('amendment_types') %}'{{ type }}'{{ ', ' if not loop.last }}{% endfor %}) as is_orphan
+        and coalesce(
+            deal_type in ({% for type in var('amendment_types') %}'{{ type }}'{{ ', ' if not loop.last }}{% endfor %}), false
+        ) as is_orphan
     from newest
 ),
 
