@@ -1,41 +1,55 @@
 """Floor 5: the command line. Each command imports what it needs when it runs, so that ``--help`` is instant."""
 
-import click
+from typing import Annotated
+
+import typer
 
 from meshline_dagster import __version__
+from meshline_dagster.cli import audit, catalog, exceptions, landing, pausing, sandbox, status, trace
+from meshline_dagster.cli.demo import demo
+from meshline_dagster.cli.up import up
 
-__all__ = ["main"]
+__all__ = ["app", "main"]
 
-_COMMANDS = {
-    "audit": "meshline_dagster.cli.audit:audit",
-    "compact": "meshline_dagster.cli.landing:compact",
-    "demo": "meshline_dagster.cli.demo:demo",
-    "exceptions": "meshline_dagster.cli.exceptions:exceptions",
-    "map": "meshline_dagster.cli.mappings:map_value",
-    "sandbox": "meshline_dagster.cli.sandbox:sandbox",
-    "status": "meshline_dagster.cli.status:status",
-    "unmap": "meshline_dagster.cli.mappings:unmap_value",
-    "up": "meshline_dagster.cli.up:up",
-}
-
-
-class _LazyGroup(click.Group):
-    """A group whose commands are imported when they are called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - fixed by click
-        return sorted(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - fixed by click
-        from importlib import import_module  # noqa: PLC0415 - keeps start-up instant
-
-        if cmd_name not in _COMMANDS:
-            return None
-        module, name = _COMMANDS[cmd_name].split(":")
-        command: click.Command = getattr(import_module(module), name)
-        return command
+app = typer.Typer(
+    name="meshline",
+    help="Operate Meshline: what is posted, what waits, and what to do about it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(exceptions.app, name="exceptions")
+app.add_typer(catalog.app, name="catalog")
+app.add_typer(sandbox.app, name="sandbox")
+app.add_typer(audit.app, name="audit")
+app.command("status")(status.status)
+app.command("trace")(trace.trace)
+app.command("pause")(pausing.pause)
+app.command("resume")(pausing.resume)
+app.command("compact")(landing.compact)
+app.command("demo")(demo)
+app.command("up")(up)
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="meshline")
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"meshline {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Options of all commands."""
+
+
 def main() -> None:
-    """Operate Meshline: what is posted, what waits, and what to do about it."""
+    """Run the command line; our own errors are one clear line and exit code 1."""
+    from meshline_dagster.core.errors import MeshlineError
+
+    try:
+        app()
+    except MeshlineError as error:
+        typer.secho(f"error: {error}", err=True, fg=typer.colors.RED)
+        raise SystemExit(1) from None

@@ -1,41 +1,66 @@
 """``meshline exceptions``: the operators' queue."""
 
 import json
+from typing import TYPE_CHECKING, Annotated
 
-import click
+import typer
 
-from meshline_dagster.cli.stores import MeshlineCommand, opened_store
-from meshline_dagster.core.money import to_text
-from meshline_dagster.store.exceptions import ExceptionItem
-from meshline_dagster.store.exceptions import exceptions as queue
+from meshline_dagster.cli.stores import actor, now, opened_store
 
-__all__ = ["exceptions"]
+if TYPE_CHECKING:
+    from meshline_dagster.store.exceptions import ExceptionItem
+
+__all__ = ["app"]
+
+app = typer.Typer(help="What waits for a person.", no_args_is_help=True)
 
 
-@click.command(name="exceptions", cls=MeshlineCommand)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option("--all", "everything", is_flag=True, help="Also what is resolved.")
-@click.option("--limit", type=int, default=50, show_default=True)
-def exceptions(as_json: bool, everything: bool, limit: int) -> None:
-    """List what waits for a person, most urgent first: what it is, who owns it, what to do."""
+@app.command("list")
+def list_exceptions(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also what is resolved.")] = False,
+    limit: Annotated[int, typer.Option(help="At most so many; 0: all.", min=0)] = 50,
+) -> None:
+    """What it is, who owns it, what to do; most urgent first."""
+    from meshline_dagster.store.exceptions import exceptions, open_exceptions
+
     with opened_store() as store, store.read() as connection:
-        items = queue(connection, only_open=not everything, limit=limit)
+        items = exceptions(connection, only_open=not everything, limit=limit or None)
+        total = open_exceptions(connection)
     for item in items:
-        click.echo(json.dumps(_row(item)) if as_json else _line(item))
-    if not items and not as_json:
-        click.echo("nothing waits")
+        typer.echo(json.dumps(_row(item)) if as_json else _text(item))
+    if not as_json:
+        typer.echo(f"{len(items)} shown, {total} open" if items else "nothing waits")
 
 
-def _row(item: ExceptionItem) -> dict[str, object]:
-    row: dict[str, object] = {name: getattr(item, name) for name in ExceptionItem.__dataclass_fields__}
+@app.command("resolve")
+def resolve_exception(
+    trace_key: str, reason: Annotated[str, typer.Option(help="What was done, for whoever audits it.")]
+) -> None:
+    """Close an exception by hand. What its cause raises again opens it again."""
+    from meshline_dagster.store.exceptions import resolve
+
+    with opened_store() as store, store.write() as connection:
+        closed = resolve(connection, [trace_key], resolution=reason, now=now(), actor=actor())
+    if not closed:
+        typer.secho(f"no open exception has the key {trace_key!r}", err=True, fg=typer.colors.RED)
+        raise typer.Exit(1)
+    typer.echo("resolved")
+
+
+def _row(item: "ExceptionItem") -> dict[str, object]:
+    from meshline_dagster.core.money import to_text
+
+    row: dict[str, object] = {name: getattr(item, name) for name in type(item).__dataclass_fields__}
     row |= {name: value.isoformat() for name, value in row.items() if hasattr(value, "isoformat")}
     row["amount"] = None if item.amount is None else to_text(item.amount)
     return row
 
 
-def _line(item: ExceptionItem) -> str:
+def _text(item: "ExceptionItem") -> str:
+    from meshline_dagster.core.money import to_text
+
     money = "" if item.amount is None else f" {to_text(item.amount)} {item.currency}"
     due = "" if item.due_at is None else f", due {item.due_at:%Y-%m-%d %H:%M}"
-    return (
-        f"{item.priority} {item.status} [{item.owner}{due}]{money}  {item.title}\n    {item.detail}\n    -> {item.fix}"
-    )
+    head = f"{item.priority} {item.status} [{item.owner}{due}]{money}  {item.title}"
+    return f"{head}\n    {item.detail}\n    -> {item.fix}\n    key {item.trace_key}"

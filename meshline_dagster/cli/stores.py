@@ -4,31 +4,20 @@ import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
-import click
+if TYPE_CHECKING:
+    from meshline_dagster.store.engine import Store
 
-from meshline_dagster.core.errors import MeshlineError
-from meshline_dagster.store.engine import Store, open_store
-from meshline_dagster.store.location import store_url
-
-__all__ = ["MeshlineCommand", "actor", "now", "opened_store"]
-
-
-class MeshlineCommand(click.Command):
-    """A command that shows our errors as one clear line instead of a stack trace."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except MeshlineError as error:
-            raise click.ClickException(str(error)) from error
+__all__ = ["actor", "now", "opened_store"]
 
 
 @contextmanager
-def opened_store() -> Iterator[Store]:
+def opened_store() -> "Iterator[Store]":
     """The ops store, closed afterwards."""
+    from meshline_dagster.store.engine import open_store
+    from meshline_dagster.store.location import store_url
+
     store = open_store(store_url())
     try:
         yield store

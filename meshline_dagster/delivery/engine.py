@@ -123,6 +123,7 @@ class _Delivery:
         shards = self.leases.take()
         now = self.clock()
         with self.store.read() as connection:
+            check_gates(connection, self.options)
             due = due_postings(connection, self.options.destination, shards, now=now, limit=_PASS)
             later = next_due(connection, self.options.destination, shards)
             elsewhere = open_shards(connection, self.options.destination) - set(shards)

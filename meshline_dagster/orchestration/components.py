@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import dagster as dg
-import yaml
+import yaml  # type: ignore[import-untyped]
 from dagster.components import Scaffolder, ScaffoldRequest
 from pydantic import BaseModel, Field
 

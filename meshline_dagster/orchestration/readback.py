@@ -1,6 +1,5 @@
 """The read-back asset: the ERP's documents, landed like a feed, so that what we compare with is what the ERP says."""
 
-
 import dagster as dg
 
 from meshline_dagster.delivery.readback import ErpFeed

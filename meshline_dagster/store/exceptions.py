@@ -21,6 +21,7 @@ __all__ = [
     "entities_in_exception",
     "exception_amounts",
     "exceptions",
+    "exceptions_of",
     "open_exceptions",
     "open_keys",
     "raise_exceptions",
@@ -209,3 +210,14 @@ def open_keys(connection: Connection, origin: str) -> set[str]:
         exception_item.c.origin == origin, exception_item.c.status != CLOSED
     )
     return set(connection.execute(query).scalars())
+
+
+def exceptions_of(connection: Connection, entities: Sequence[str]) -> list[dict[str, Any]]:
+    """The exceptions of some entities, resolved ones included, oldest first."""
+    names = ("trace_key", "status", "owner", "title", "detail", "fix", "opened_at", "resolved_at", "resolution")
+    query = (
+        select(*[exception_item.c[name] for name in names])
+        .where(exception_item.c.entity_key.in_(entities))
+        .order_by(exception_item.c.id)
+    )
+    return [row._asdict() for row in connection.execute(query)]

@@ -34,6 +34,7 @@ __all__ = [
     "lease",
     "mapping",
     "metadata",
+    "pause",
     "posting",
     "verdict",
 ]
@@ -242,6 +243,18 @@ build = Table(
     Column("ended_at", UtcDateTime),
     Column("planned_at", UtcDateTime),
     CheckConstraint("status IN ('running', 'succeeded', 'failed')", name="status"),
+)
+
+# One pause of posting, for a destination or for all; in force until it is resumed.
+pause = Table(
+    "pause",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("scope", String(60), nullable=False),
+    Column("actor", String(100), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("resumed_at", UtcDateTime),
 )
 
 # One thing that was decided or done. Each entry's hash covers the hash before it.

@@ -1,0 +1,62 @@
+"""``meshline catalog``: decide what a source value means. Decisions are data: recorded, attributed, revocable."""
+
+from typing import Annotated
+
+import typer
+
+from meshline_dagster.cli.stores import actor, now, opened_store
+
+__all__ = ["app"]
+
+app = typer.Typer(help="What source values mean: products, customers, payment terms, tax codes.", no_args_is_help=True)
+
+Kind = Annotated[str, typer.Option(help="product, customer, payment_term or tax.")]
+
+
+@app.command("map")
+def map_value(
+    source: str,
+    target: str,
+    kind: Kind = "product",
+    reason: Annotated[str, typer.Option(help="Why this is right, for whoever audits it.")] = "",
+) -> None:
+    """Decide that SOURCE means TARGET, e.g. `meshline catalog map "GTXPro" "GTX Pro"`.
+
+    It applies to everything that is not posted yet, whatever its day, from the next run on.
+    """
+    from meshline_dagster.store.mappings import add_mapping
+
+    with opened_store() as store, store.write() as connection:
+        add_mapping(connection, kind, source, target, actor=actor(), reason=reason, now=now())
+    typer.echo(f"{kind} {source!r} means {target!r} from the next run on")
+
+
+@app.command("unmap")
+def unmap_value(source: str, kind: Kind = "product") -> None:
+    """Take the decision about SOURCE back. What is posted stays posted."""
+    from meshline_dagster.store.mappings import revoke_mapping
+
+    with opened_store() as store, store.write() as connection:
+        found = revoke_mapping(connection, kind, source, actor=actor(), now=now())
+    if not found:
+        typer.secho(f"no mapping of {kind} {source!r} is in force", err=True, fg=typer.colors.RED)
+        raise typer.Exit(1)
+    typer.echo(f"{kind} {source!r} has no mapping any more")
+
+
+@app.command("list")
+def list_values(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """The decisions in force, oldest first."""
+    import json
+
+    from meshline_dagster.store.mappings import active_mappings
+
+    with opened_store() as store, store.read() as connection:
+        found = active_mappings(connection)
+    for one in found:
+        row = {name: str(getattr(one, name)) for name in ("kind", "source_value", "target_value", "actor", "reason")}
+        typer.echo(json.dumps(row) if as_json else "\t".join(row.values()))
+    if not found and not as_json:
+        typer.echo("nothing is mapped")

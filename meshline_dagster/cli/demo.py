@@ -1,0 +1,137 @@
+"""``meshline demo``: one sync of the reference code location against the sandbox, from CRM records to reconciled ERP orders."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from meshline_dagster.cli.stores import opened_store
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["dagster_home", "demo"]
+
+_LOCATION = "assets.definitions"
+_JOB = "crm_to_erp_sync"
+_DESTINATION = "sandbox"
+
+
+def demo() -> None:
+    """Run the whole sync once against the sandbox CRM and ERP, and show what came of it. Run it again: nothing is posted twice."""
+    from rich.console import Console
+
+    from meshline_dagster.cli.servers import sales_data, sandbox_servers
+    from meshline_dagster.cli.status import print_figures
+    from meshline_dagster.governance.figures import read_figures
+    from meshline_dagster.store.location import home, published_path
+
+    console = Console(highlight=False)
+    started = time.monotonic()
+    instance_folder = dagster_home(home() / "dagster")
+    with sandbox_servers(home() / "sandbox-erp.db", data=sales_data()) as sandbox:
+        os.environ.update(sandbox.environment, DAGSTER_HOME=str(instance_folder))
+        console.print(f"The sandbox CRM serves {sandbox.world}.")
+        with opened_store() as store:
+            before = read_figures(store, published_path(), _DESTINATION)
+        result = _run(console)
+    if not result.success:
+        console.print("[red]The run failed; its log is above.[/red]")
+        raise typer.Exit(1)
+    with opened_store() as store:
+        figures = read_figures(store, published_path(), _DESTINATION)
+    print_figures(figures)
+    console.print(
+        f"{figures.posted - before.posted:,} orders are new in the ERP. {time.monotonic() - started:.0f} s, Dagster run {result.run_id}."
+    )
+    if figures.in_exception:
+        _show_exceptions(console)
+    console.print("See it in Dagster: [bold]make up[/bold]. Figures for programs: [bold]meshline status --json[/bold].")
+
+
+def dagster_home(folder: Path) -> Path:
+    """A folder for Dagster's own storage, with telemetry off."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = folder / "dagster.yaml"
+    if not settings.exists():
+        settings.write_text("telemetry:\n  enabled: false\n")
+    return folder
+
+
+def _run(console: "Console") -> Any:
+    """Execute the job of the reference code location in this process, with a bar while it posts."""
+    console.print("Loading the code location ...")
+    from importlib import import_module
+
+    import dagster as dg
+
+    from meshline_dagster.core.errors import ConfigError
+    from meshline_dagster.orchestration.modes import MODE_TAG, RunMode
+    from meshline_dagster.orchestration.partitions import today
+
+    try:
+        location = import_module(_LOCATION)
+    except ModuleNotFoundError as error:
+        raise ConfigError("run this in a clone of the project: the demo uses its code location `assets`") from error
+    job = location.defs().get_repository_def().get_job(_JOB)
+    quiet = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+    with dg.DagsterInstance.get() as instance, _progress(console):
+        return job.execute_in_process(
+            run_config=quiet,
+            instance=instance,
+            partition_key=today(),
+            tags={MODE_TAG: RunMode.POLL.value},
+            raise_on_error=False,
+        )
+
+
+@contextmanager
+def _progress(console: "Console") -> Iterator[None]:
+    """A bar of the ledger's open postings, refreshed by a thread while the job works."""
+    from threading import Event, Thread
+
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from meshline_dagster.store.postings import ledger_counts
+
+    done = Event()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress, opened_store() as store:
+        task = progress.add_task("polling and deriving", total=None)
+
+        def watch() -> None:
+            start: int | None = None
+            while not done.wait(0.3):
+                with store.read() as connection:
+                    settled, left = ledger_counts(connection, _DESTINATION)
+                start = settled if start is None else start
+                if left:
+                    progress.update(
+                        task, description="posting", completed=settled - start, total=settled - start + left
+                    )
+                elif progress.tasks[0].total is not None:
+                    progress.update(task, description="reading back and reconciling", total=None)
+
+        thread = Thread(target=watch, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+
+def _show_exceptions(console: "Console") -> None:
+    from meshline_dagster.store.exceptions import exceptions, open_exceptions
+
+    with opened_store() as store, store.read() as connection:
+        items, total = exceptions(connection, limit=1), open_exceptions(connection)
+    console.print(f"\n{total:,} exceptions wait, for example:")
+    for item in items:
+        console.print(f"  {item.title}\n    {item.detail}\n    -> {item.fix}", markup=False)
+    if items[0].code == "product_unmapped":
+        console.print('Try: [bold]meshline catalog map "GTXPro" "GTX Pro"[/bold], then [bold]make demo[/bold] again.')

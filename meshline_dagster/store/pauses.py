@@ -1,0 +1,60 @@
+"""Pauses: while one is in force, the writer posts nothing to its destination."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select, update
+
+from meshline_dagster.store import audit
+from meshline_dagster.store.counters import next_values
+from meshline_dagster.store.tables import pause as pauses
+
+__all__ = ["ALL", "Pause", "pause", "pause_of", "resume"]
+
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A pause in force."""
+
+    scope: str
+    actor: str
+    reason: str
+    created_at: datetime
+
+
+def pause(connection: Connection, scope: str, *, actor: str, reason: str, now: datetime) -> None:
+    """Pause a destination, or ``all``. Pausing twice keeps the first."""
+    if _of(connection, [scope]):
+        return
+    (number,) = next_values(connection, "pause")
+    connection.execute(
+        insert(pauses).values(id=number, scope=scope, actor=actor, reason=reason, created_at=now, resumed_at=None)
+    )
+    audit.append(connection, [audit.Entry(actor, "posting.paused", f"pause:{scope}", {"reason": reason})], at=now)
+
+
+def resume(connection: Connection, scope: str, *, actor: str, now: datetime) -> bool:
+    """End a pause. False when none was in force."""
+    ended = connection.execute(
+        update(pauses).where(pauses.c.scope == scope, pauses.c.resumed_at.is_(None)).values(resumed_at=now)
+    )
+    if ended.rowcount:
+        audit.append(connection, [audit.Entry(actor, "posting.resumed", f"pause:{scope}", {})], at=now)
+    return bool(ended.rowcount)
+
+
+def pause_of(connection: Connection, destination: str) -> Pause | None:
+    """The pause that stops a destination now; None when it may post."""
+    found = _of(connection, [destination, ALL])
+    return found[0] if found else None
+
+
+def _of(connection: Connection, scopes: list[str]) -> list[Pause]:
+    query = (
+        select(pauses.c.scope, pauses.c.actor, pauses.c.reason, pauses.c.created_at)
+        .where(pauses.c.scope.in_(scopes), pauses.c.resumed_at.is_(None))
+        .order_by(pauses.c.id)
+    )
+    return [Pause(*row) for row in connection.execute(query)]
