@@ -10,10 +10,9 @@ from pydantic import SecretStr
 
 from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument, Outcome
 from meshline_dagster.core.errors import ConfigError, MeshlineError, SourceError, TransientError
-from meshline_dagster.core.settle import difference
 from meshline_dagster.erp.http import NETWORK_ERRORS, make_client
 from meshline_dagster.erp.protocol import Capabilities
-from meshline_dagster.erp.rest_answers import as_answer, as_error, no_answer, read_json
+from meshline_dagster.erp.rest_answers import as_answer, as_error, is_done, no_answer, read_json
 from meshline_dagster.erp.rest_documents import PATHS, from_page, request_body
 
 __all__ = ["PROFILES", "RestErpWriter"]
@@ -143,7 +142,7 @@ class RestErpWriter:
             text = "there is no such document" if not found else f"{len(found)} documents carry this external id"
             return _Asked(answer=Answer(Outcome.REJECTED, message=text, field="external_id"))
         have = found[0]
-        if _is_done(document, have):
+        if is_done(document, have):
             return _Asked(answer=Answer(Outcome.EXISTS, erp_id=have.erp_id))
         if document.operation == "cancel":
             return _Asked("POST", f"{base}/{have.erp_id}/cancel")
@@ -192,12 +191,3 @@ class RestErpWriter:
         if self._open_client is None:
             raise ConfigError("the writer is not open: call open() before anything else")
         return self._open_client
-
-
-def _is_done(document: Document, have: ErpDocument) -> bool:
-    """An order that carries the event and its content already, as after a lost answer."""
-    return (
-        document.kind is DocumentKind.SALES_ORDER
-        and have.event_id == document.event_id
-        and difference(document.kind, document.payload, have) is None
-    )

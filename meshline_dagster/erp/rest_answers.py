@@ -11,13 +11,13 @@ from typing import Any
 
 import httpx
 
-from meshline_dagster.core.documents import Answer, Document, Outcome
+from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument, Outcome
 from meshline_dagster.core.errors import AuthError, MeshlineError, SourceError, TransientError
 from meshline_dagster.core.settle import difference
 from meshline_dagster.erp.http import was_surely_not_sent
 from meshline_dagster.erp.rest_documents import from_json
 
-__all__ = ["as_answer", "as_error", "no_answer", "read_json"]
+__all__ = ["as_answer", "as_error", "is_done", "no_answer", "read_json"]
 
 _MESSAGE_CHARACTERS = 500
 _SHAPE_ERRORS = (KeyError, TypeError, ValueError, ArithmeticError, AttributeError)
@@ -74,6 +74,15 @@ def read_json(response: httpx.Response) -> Mapping[str, Any]:
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
+
+
+def is_done(document: Document, have: ErpDocument) -> bool:
+    """An order that carries the event and its content already, as after a lost answer."""
+    return (
+        document.kind is DocumentKind.SALES_ORDER
+        and have.event_id == document.event_id
+        and difference(document.kind, document.payload, have) is None
+    )
 
 
 def _confirmed(response: httpx.Response, body: Mapping[str, Any], raw: Mapping[str, Any]) -> Answer:

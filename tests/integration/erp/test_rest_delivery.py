@@ -1,6 +1,11 @@
 """The whole delivery engine over HTTP into the sandbox ERP, with faults."""
 
 import asyncio
+import os
+import signal
+import socket
+import threading
+import time
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -9,6 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.errors import AuthError
 from meshline_dagster.core.identity import external_id
 from meshline_dagster.core.postings import OutboxRow
 from meshline_dagster.delivery.engine import deliver
@@ -16,8 +22,9 @@ from meshline_dagster.delivery.options import DeliveryOptions, Mode
 from meshline_dagster.delivery.plan import plan
 from meshline_dagster.erp.rest import PROFILES, RestErpWriter
 from meshline_dagster.sandbox.erp.app import create_app
-from meshline_dagster.sandbox.serve import serve
+from meshline_dagster.sandbox.serve import serve, serve_process
 from meshline_dagster.store.engine import open_store
+from meshline_dagster.store.exceptions import exceptions
 
 START = datetime(2017, 4, 1, tzinfo=UTC)
 OPTIONS = DeliveryOptions(
@@ -158,3 +165,75 @@ def test_amendments_and_cancellations_take_effect_once_whatever_goes_wrong(ops, 
     assert counted["journal"]["sales_order cancel"] == 20
     expected = sum(row.amount for row in amended[20:]) + sum(row.amount for row in first[40:])
     assert Decimal(counted["amounts"]["USD open"]) == expected
+
+
+def test_two_runs_at_the_same_time_post_every_order_once_through_faults(ops, serve_erp):
+    orders = [order(number) for number in range(120)]
+    with serve_erp("lookup_only") as url:
+        plan_faults(url, *faults_of_every_kind())
+        rows = [customer(), *orders]
+        touched = sorted({row.entity_key for row in rows})
+        plan(ops, rows, touched=touched, options=OPTIONS, build_id=None, actor="test", now=datetime.now(UTC))
+
+        async def both():
+            token = SecretStr("sandbox")
+            writers = [RestErpWriter(url, token, profile="lookup_only", settle_after=SETTLE) for _ in range(2)]
+            runs = [deliver(ops, one, OPTIONS, actor=f"run-{place}") for place, one in enumerate(writers)]
+            await asyncio.gather(*runs)
+
+        asyncio.run(both())
+        counted = oracle(url)
+    assert states(ops) == {"posted": 121}
+    assert counted["journal"] == {"customer create": 1, "sales_order create": 120}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_an_erp_that_is_killed_in_the_middle_gets_every_order_once(ops, tmp_path, profile):
+    orders = [order(number) for number in range(400)]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    arguments = ["-m", "meshline_dagster.sandbox.erp", "--store", str(tmp_path / "erp.db"), "--profile", profile]
+    arguments += ["--port", str(port)]
+    with serve_process(arguments) as (url, pid):
+        plan_faults(url, {"fault": "slow", "seconds": 0.1, "probability": 1})
+        killer = threading.Thread(target=kill_after, args=(url, pid, 60))
+        killer.start()
+        report = run(ops, url, orders, profile=profile)
+        killer.join()
+    assert report.outage
+    assert report.waiting > 0
+    with serve_process(arguments) as (url, _):
+        held = sum(oracle(url)["documents"].values())
+        assert 0 < held < 401
+        report = run(ops, url, orders, actor="run-2", profile=profile)
+        counted = oracle(url)
+    assert (report.outage, report.waiting) == (False, 0)
+    assert states(ops) == {"posted": 401}
+    assert counted["journal"] == {"customer create": 1, "sales_order create": 400}
+
+
+def kill_after(url, pid, posts):
+    with httpx.Client(base_url=url) as client:
+        while client.get("/control/requests").json().get("POST", 0) < posts:
+            time.sleep(0.005)
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_a_revoked_token_leaves_the_work_queued_and_goes_on_with_the_next_one(ops, tmp_path):
+    orders = [order(number) for number in range(10)]
+    with serve(create_app(tmp_path / "erp.db", token="another")) as url, pytest.raises(AuthError):
+        run(ops, url, orders)
+    assert states(ops) == {"planned": 11}
+    with serve(create_app(tmp_path / "erp.db")) as url:
+        run(ops, url, orders, actor="run-2")
+    assert states(ops) == {"posted": 11}
+
+
+def test_an_unknown_item_becomes_an_exception_in_the_erps_words_and_the_rest_is_posted(ops, tmp_path):
+    with serve(create_app(tmp_path / "erp.db", items={"MG Special"})) as url:
+        run(ops, url, [order(1)])
+        with ops.read() as connection:
+            [item] = exceptions(connection)
+    assert item.code == "rejected"
+    assert "unknown item GTX Plus Basic" in item.detail
+    assert states(ops) == {"posted": 1, "rejected": 1}
