@@ -36,20 +36,25 @@ def contracts() -> Mapping[str, Path]:
 
 
 def verify_contract(connection: duckdb.DuckDBPyConnection, contract: Path) -> Sequence[ContractCheck]:
-    """Verify one contract file against the warehouse.
+    """Verify one contract file against the warehouse. What cannot be evaluated, say a check of a column that is gone, has failed.
 
     Raises:
         ConfigError: Soda could not run the contract; the message quotes its log.
     """
     os.environ["SODA_CORE_TELEMETRY_ENABLED"] = "false"
-    from soda_core.contracts import verify_contract_locally  # noqa: PLC0415 - imports for two seconds
+    from soda_core.common.exceptions import SodaCoreException  # noqa: PLC0415 - imports for two seconds
+    from soda_core.contracts import verify_contract_locally  # noqa: PLC0415 - as above
     from soda_duckdb.common.data_sources.duckdb_data_source import DuckDBDataSourceImpl  # noqa: PLC0415 - as above
 
     source = DuckDBDataSourceImpl.from_existing_cursor(connection.cursor(), _SOURCE)
-    session: Any = verify_contract_locally(data_sources=[source], contract_file_path=str(contract))
-    if session.has_errors or not session.contract_verification_results:
+    try:
+        session: Any = verify_contract_locally(data_sources=[source], contract_file_path=str(contract))
+    except SodaCoreException as error:
+        raise ConfigError(f"Soda could not read {contract.name}: {error}") from error
+    checks = [_check(result) for one in session.contract_verification_results for result in one.check_results]
+    if not checks or (session.has_errors and all(check.passed for check in checks)):
         raise ConfigError(f"Soda could not verify {contract.name}: {session.get_errors_str()[:2000]}")
-    return [_check(result) for result in session.contract_verification_results[0].check_results]
+    return checks
 
 
 def _check(result: Any) -> ContractCheck:

@@ -1,0 +1,146 @@
+"""Soda contracts on the warehouse: what a build leaves passes, and a broken table fails by name."""
+
+import shutil
+
+import pytest
+
+from meshline_dagster.core.errors import ConfigError
+from meshline_dagster.warehouse.connection import open_warehouse
+from meshline_dagster.warehouse.records import BuildMode
+from meshline_dagster.warehouse.soda import contracts, verify_contract
+from tests.integration.warehouse.landed import Project, account, deal, instant, line, product
+
+# dbt's constraints on the tables would refuse most of the breakages below.
+_UNCONSTRAINED = [
+    f"CREATE OR REPLACE TABLE marts.{table} AS FROM marts.{table}"
+    for table in ("canonical_events", "event_dispositions", "outbox")
+]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    project = Project(tmp_path_factory.mktemp("contracts"))
+    project.land([account("A1"), product("P1", "SKU-1")])
+    for number in (1, 2):
+        project.land([deal(f"D{number}", instant(1)), line(f"L{number}", f"D{number}", instant(1))])
+    project.land([deal("D2", instant(9), won=False), deal("D3", instant(9), CurrencyIsoCode=None)])
+    project.land([deal("D1", instant(9), amount=600), line("L1", "D1", instant(9), quantity=6)])
+    project.build(BuildMode.FULL)
+    return project
+
+
+@pytest.fixture
+def verify(built, tmp_path):
+    copy = shutil.copy(built.warehouse, tmp_path / "warehouse.duckdb")
+
+    def _verify(table, *breakages):
+        with open_warehouse(copy) as connection:
+            for statement in (*_UNCONSTRAINED, *breakages):
+                connection.execute(statement)
+            return verify_contract(connection, contracts()[table])
+
+    return _verify
+
+
+def test_the_tables_under_contract_are_those_that_the_writer_relies_on():
+    assert list(contracts()) == ["canonical_events", "outbox"]
+
+
+@pytest.mark.parametrize("table", ["canonical_events", "outbox"])
+def test_what_a_build_leaves_fulfils_every_check_of_its_contract(verify, table):
+    checks = verify(table)
+    assert len(checks) >= 20
+    assert [check for check in checks if not check.passed] == []
+
+
+@pytest.mark.parametrize(
+    ("table", "breakage", "column", "name"),
+    [
+        ("outbox", "INSERT INTO marts.outbox FROM marts.outbox LIMIT 1", "event_id", "No duplicate values"),
+        ("outbox", "UPDATE marts.outbox SET external_id = NULL", "external_id", "No missing values"),
+        ("outbox", "UPDATE marts.outbox SET external_id = 'MLO-1'", "external_id", "is a name that we give"),
+        ("outbox", "UPDATE marts.outbox SET operation = 'delete'", "operation", "No invalid values"),
+        ("outbox", "UPDATE marts.outbox SET amount = -1", "amount", "No invalid values"),
+        ("outbox", "UPDATE marts.outbox SET currency = 'US'", "currency", "is an ISO 4217 code"),
+        ("outbox", "UPDATE marts.outbox SET currency = NULL", "currency", "No missing values"),
+        ("outbox", "UPDATE marts.outbox SET payload = 'x'", "payload", "is a JSON object"),
+        ("outbox", "ALTER TABLE marts.outbox DROP depends_on", None, "Schema matches expected structure"),
+        ("outbox", "ALTER TABLE marts.outbox ALTER amount TYPE double", None, "Schema matches expected structure"),
+        (
+            "outbox",
+            "UPDATE marts.event_dispositions SET disposition = 'hold'",
+            None,
+            "an order's event is to be posted",
+        ),
+        ("outbox", "DELETE FROM marts.outbox WHERE document_kind <> 'customer'", None, "every postable event is there"),
+        (
+            "outbox",
+            "DELETE FROM marts.outbox WHERE document_kind = 'customer'",
+            None,
+            "the customer that an order waits for is there",
+        ),
+        (
+            "outbox",
+            "UPDATE marts.outbox SET external_id = 'MLO-00000000000000000000'",
+            None,
+            "an entity has one document, and a document one entity",
+        ),
+        (
+            "outbox",
+            'UPDATE marts.outbox SET payload = replace(payload, \'"amount":"300"\', \'"amount":"299"\')',
+            None,
+            "the payload's amount is the row's, and the sum of its lines",
+        ),
+        ("canonical_events", "UPDATE marts.canonical_events SET id = 'x'", "id", "is a SHA-256"),
+        ("canonical_events", "UPDATE marts.canonical_events SET type = 'order.lost'", "type", "No invalid values"),
+        (
+            "canonical_events",
+            "UPDATE marts.canonical_events SET entity_key = 'D1'",
+            "entity_key",
+            "is source, object and id",
+        ),
+        (
+            "canonical_events",
+            "UPDATE marts.canonical_events SET position = position + 1",
+            None,
+            "positions of an order run from 1 in the order of time",
+        ),
+        ("canonical_events", "TRUNCATE marts.event_dispositions", None, "each event has one disposition"),
+        (
+            "canonical_events",
+            "UPDATE marts.canonical_events SET amount = 1",
+            None,
+            "a cancelled order is worth nothing and has no lines",
+        ),
+        (
+            "canonical_events",
+            "ALTER TABLE marts.canonical_events DROP lines",
+            None,
+            "Schema matches expected structure",
+        ),
+    ],
+)
+def test_a_broken_table_fails_the_check_that_names_the_breach(verify, table, breakage, column, name):
+    failed = {(check.column, check.name): check.detail for check in verify(table, breakage) if not check.passed}
+    assert (column, name) in failed
+    assert failed[column, name].startswith("failed")
+
+
+def test_a_contract_for_a_table_that_is_not_there_fails(verify):
+    checks = verify("outbox", "DROP TABLE marts.outbox")
+    assert not any(check.passed for check in checks)
+
+
+def test_a_dataset_named_with_its_database_does_not_pass_unchecked(built, tmp_path):
+    contract = tmp_path / "contract.yml"
+    contract.write_text(contracts()["outbox"].read_text().replace("meshline/marts", "meshline/warehouse/marts"))
+    with open_warehouse(built.warehouse) as connection:
+        checks = verify_contract(connection, contract)
+    assert [check.detail for check in checks if not check.passed] == ["not_evaluated"]
+
+
+def test_what_is_no_contract_is_an_error_that_quotes_soda(built, tmp_path):
+    contract = tmp_path / "contract.yml"
+    contract.write_text("dataset: meshline/marts/outbox\nchecks: [nonsense]\n")
+    with open_warehouse(built.warehouse) as connection, pytest.raises(ConfigError, match=r"contract\.yml.*columns"):
+        verify_contract(connection, contract)
