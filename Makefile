@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PORT ?= 3000
 
 # Telemetry of every tool is off: this is revenue data.
 export DAGSTER_DISABLE_TELEMETRY := yes
@@ -9,7 +10,25 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DO_NOT_TRACK := 1
 export SODA_CORE_TELEMETRY_ENABLED := false
 
-.PHONY: check clean demo setup test
+.PHONY: bench check clean demo setup test tryton-env up
+
+demo: setup ## set everything up and run the whole sync once, CRM to ERP
+	@$(BIN)/meshline demo
+
+up: setup ## Dagster's UI and daemon, with the sandbox CRM and ERP
+	@$(BIN)/meshline up --port $(PORT)
+
+test: setup tryton-env ## all tests
+	$(BIN)/python -m pytest -n 2
+
+check: setup ## lint, format, types, import floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## the measurements of benchmarks/, as ratios
+	@for one in benchmarks/bench_*.py; do echo "== $$one"; $(BIN)/python $$one || exit 1; done
 
 setup: $(STAMP)
 
@@ -19,14 +38,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $(STAMP)
 
-check: setup
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+tryton-env: setup ## a real ERP for the tests, in a virtual environment of its own
+	@$(BIN)/python deploy/tryton/install.py
 
-test: setup
-	$(BIN)/python -m pytest -n 2
-
-clean:
-	rm -rf .meshline build dist dbt_project/target dbt_project/logs
+clean: ## what the demo and the tools left; the virtual environments stay
+	rm -rf .meshline .meshline-cache build dist dbt_project/target dbt_project/logs .pytest_cache .mypy_cache .ruff_cache

@@ -5,7 +5,8 @@ each event it reports is handed to dagster-dbt's own class, so that materializat
 both). dagster-dbt keeps that class semi-private: it is imported here and nowhere else.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from dagster_dbt import DagsterDbtTranslator
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 from google.protobuf.json_format import MessageToDict
 
-__all__ = ["dagster_events"]
+__all__ = ["dagster_events", "whole_step"]
+
+_KEPT = "a view, as the last full build wrote it"
 
 
 def dagster_events(
@@ -40,3 +43,28 @@ def dagster_events(
             yield from message.to_default_asset_events(
                 manifest=manifest, dagster_dbt_translator=translator, context=context, target_path=target_path
             )
+
+
+def whole_step(context: dg.AssetExecutionContext, events: Iterable[Any], *, succeeded: bool) -> Iterator[Any]:
+    """The events of a step that makes all of its assets or none, in an order that Dagster takes.
+
+    Args:
+        events: what dbt reported. It leaves out views that it had no need to write again: they are reported here, as kept.
+        succeeded: of a failed step only the checks are reported.
+    """
+    outputs, others = {}, []
+    for event in events:
+        if isinstance(event, dg.Output):
+            outputs[context.assets_def.keys_by_output_name[event.output_name]] = event
+        else:
+            others.append(event)
+    if succeeded:
+        for key in _in_order(context.assets_def):
+            yield outputs.get(key) or dg.MaterializeResult(asset_key=key, metadata={"status": _KEPT})
+    yield from others
+
+
+def _in_order(assets: dg.AssetsDefinition) -> Iterable[dg.AssetKey]:
+    """Upstream first."""
+    keys = assets.keys
+    return TopologicalSorter({key: assets.asset_deps[key] & keys for key in sorted(keys)}).static_order()

@@ -12,7 +12,7 @@ import dagster as dg
 import duckdb
 
 from meshline_dagster.orchestration.connect import FeedSpec
-from meshline_dagster.orchestration.dbt_events import dagster_events
+from meshline_dagster.orchestration.dbt_events import dagster_events, whole_step
 from meshline_dagster.orchestration.findings import disposition_findings
 from meshline_dagster.orchestration.manifest import dbt_target_path, manifest
 from meshline_dagster.orchestration.modes import RunMode, run_mode
@@ -67,13 +67,14 @@ def derive_assets(settings: SyncSettings, feeds: Sequence[FeedSpec]) -> dg.Asset
             )
             published = publish_derived(connection, prepared, meshline.published_path) if result.success else None
         _end(meshline, build, result, published)
-        yield from dagster_events(
+        reported = dagster_events(
             events,
             context=context,
             manifest=manifest(),
             translator=MeshlineDbtTranslator(),
             target_path=dbt_target_path(),
         )
+        yield from whole_step(context, reported, succeeded=result.success)
         result.raise_for_failure()
         assert published is not None
         context.log.info("published %s", dict(published.rows))

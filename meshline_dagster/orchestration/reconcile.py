@@ -7,7 +7,7 @@ import dagster as dg
 
 from meshline_dagster.core.errors import ConfigError
 from meshline_dagster.orchestration.connect import FeedSpec
-from meshline_dagster.orchestration.dbt_events import dagster_events
+from meshline_dagster.orchestration.dbt_events import dagster_events, whole_step
 from meshline_dagster.orchestration.derive import LOCK_WAIT, WAREHOUSE_POOL
 from meshline_dagster.orchestration.manifest import dbt_target_path, manifest
 from meshline_dagster.orchestration.partitions import change_days
@@ -51,13 +51,14 @@ def reconcile_assets(settings: SyncSettings, feeds: Sequence[FeedSpec]) -> dg.As
             result = run_dbt(reconcile_args(), warehouse=path, target_path=dbt_target_path(), on_event=events.append)
             if result.success:
                 publish(connection, meshline.published_path, build_id=build.id, names=RECONCILED)
-        yield from dagster_events(
+        reported = dagster_events(
             events,
             context=context,
             manifest=manifest(),
             translator=MeshlineDbtTranslator(),
             target_path=dbt_target_path(),
         )
+        yield from whole_step(context, reported, succeeded=result.success)
         result.raise_for_failure()
 
     return _reconcile
