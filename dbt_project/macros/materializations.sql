@@ -1,5 +1,20 @@
-{# Tables and incremental tables on DuckDB, in one statement each. dbt's own write beside the old table, rename both and drop one, for
-   readers that look meanwhile. Nobody looks into this warehouse while a build holds it, and readers have the published files. #}
+{# Views, tables and incremental tables on DuckDB, in one statement each. dbt's own write beside the old relation, rename both and drop
+   one, for readers that look meanwhile. Nobody looks into this warehouse while a build holds it, and readers have the published files. #}
+
+{% materialization view, adapter='duckdb' %}
+    {%- set target = this.incorporate(type='view') -%}
+    {%- set existing = load_cached_relation(this) -%}
+    {{ run_hooks(pre_hooks) }}
+    {%- if existing is not none and not existing.is_view -%}
+        {% do adapter.drop_relation(existing) %}
+    {%- endif -%}
+    {% call statement('main') -%}
+        create or replace view {{ target }} as {{ compiled_code }}
+    {%- endcall %}
+    {{ run_hooks(post_hooks) }}
+    {% do adapter.commit() %}
+    {{ return({'relations': [target]}) }}
+{% endmaterialization %}
 
 {% materialization table, adapter='duckdb' %}
     {%- set target = this.incorporate(type='table') -%}
