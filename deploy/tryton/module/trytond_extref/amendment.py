@@ -35,7 +35,7 @@ class Amendment(metaclass=PoolMeta):
     def validate_amendment(cls, amendments):
         Sale = Pool().get("sale.sale")  # noqa: N806 - Tryton's way to name a model
         with Transaction().set_context(**{ADDING_LINES: True}):
-            super().validate_amendment(amendments)
+            super().validate_amendment(cls.browse(amendments))  # a record saves in the context that it was read in
         for amendment in amendments:
             if amendment.event_id:
                 Sale.write([amendment.sale], {"event_id": amendment.event_id})

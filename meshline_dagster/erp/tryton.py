@@ -1,0 +1,135 @@
+"""The writer for Tryton 8.2, over its JSON-RPC. It needs the module ``extref`` (``deploy/tryton/module``) in the company's database."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from pydantic import SecretStr
+
+from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument, Outcome
+from meshline_dagster.core.errors import ConfigError
+from meshline_dagster.erp.protocol import Capabilities
+from meshline_dagster.erp.tryton_customers import parties_by_code, post_customers
+from meshline_dagster.erp.tryton_documents import customer_from_row, order_from_row
+from meshline_dagster.erp.tryton_readback import read_pages
+from meshline_dagster.erp.tryton_rpc import TrytonSession
+from meshline_dagster.erp.tryton_sales import post_orders, sales_by_external_id
+
+__all__ = ["TrytonWriter"]
+
+_CUSTOMER, _ORDER = DocumentKind.CUSTOMER, DocumentKind.SALES_ORDER
+_IDS_AT_ONCE = 500
+_OPERATIONS = frozenset({(_CUSTOMER, "create"), (_ORDER, "create"), (_ORDER, "amend"), (_ORDER, "cancel")})
+_EXTREF_FIELDS = ["external_id", "event_id"]
+
+
+class TrytonWriter:
+    """Posts batches of sales and parties; see :class:`~meshline_dagster.erp.protocol.ErpWriter`.
+
+    Args:
+        base_url: the server's address.
+        database: the database's name.
+        user: a user with the groups Sales, Sales Administrator, Sale Amendment and Party Administration.
+        password: its password.
+        name: the destination's name.
+        company: Tryton's id of the company that is posted to.
+        batch_size: how many documents go into one transaction.
+        max_in_flight: how many requests at once; Tryton works on about as many as it has processors.
+        request_timeout: seconds until a request without an answer is unknown.
+        settle_after: how long after a request's start Tryton may still commit it; longer than ``[request] timeout`` in its
+            configuration.
+
+    Raises:
+        ConfigError: the company is no number.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        database: str,
+        user: str,
+        password: SecretStr,
+        *,
+        name: str = "tryton",
+        company: str = "1",
+        batch_size: int = 100,
+        max_in_flight: int = 4,
+        request_timeout: float = 120.0,
+        settle_after: timedelta = timedelta(seconds=180),
+    ) -> None:
+        if not company.isdecimal():
+            raise ConfigError(f"a Tryton company is named by its number, e.g. 1, not {company!r}")
+        self._name = name
+        self._session = TrytonSession(base_url, database, user, password, int(company))
+        self._capabilities = Capabilities(
+            native_idempotency=False,
+            unique_external_id=True,
+            batch_size=batch_size,
+            max_in_flight=max_in_flight,
+            settle_after=settle_after,
+            request_timeout=request_timeout,
+            operations=_OPERATIONS,
+        )
+
+    @property
+    def name(self) -> str:
+        """The destination's name."""
+        return self._name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What Tryton can do."""
+        return self._capabilities
+
+    async def open(self) -> None:
+        """Connect, log in, and see that the company and the module ``extref`` are there."""
+        capabilities = self._capabilities
+        self._session.connect(max_in_flight=capabilities.max_in_flight, request_timeout=capabilities.request_timeout)
+        login = await self._session.log_in()
+        if login.outcome is not None:
+            raise login.as_error()
+        await self.company()
+        fields = await self._session.ask("sale.sale", "fields_get", [])
+        if not set(_EXTREF_FIELDS) <= set(fields):
+            raise ConfigError("this Tryton has no external ids on sales: activate the module extref (deploy/tryton)")
+
+    async def aclose(self) -> None:
+        """Log out, and give all connections back."""
+        await self._session.aclose()
+
+    async def company(self) -> str:
+        """The company that is posted to, as the user sees it."""
+        preferences = await self._session.ask("res.user", "get_preferences", True)
+        companies = preferences.get("companies") or []
+        if self._session.company not in companies:
+            raise ConfigError(f"the Tryton user may use the companies {companies}, not {self._session.company}")
+        return str(self._session.company)
+
+    async def post(self, documents: Sequence[Document]) -> list[Answer]:
+        """Bring about all documents, a transaction a step."""
+        undeclared = [document for document in documents if (document.kind, document.operation) not in _OPERATIONS]
+        if undeclared:
+            text = f"this ERP cannot {undeclared[0].operation} a {undeclared[0].kind.value}"
+            return [Answer(Outcome.REJECTED, message=text, field="operation")] * len(documents)
+        if not documents:
+            return []
+        bring_about = post_customers if documents[0].kind is _CUSTOMER else post_orders
+        return await bring_about(self._session, documents)
+
+    async def find(self, kind: DocumentKind, external_ids: Sequence[str]) -> Mapping[str, list[ErpDocument]]:
+        """Look documents up by external id, some hundreds in a request."""
+        wanted = list(dict.fromkeys(external_ids))
+        found: dict[str, list[ErpDocument]] = {}
+        for start in range(0, len(wanted), _IDS_AT_ONCE):
+            ids = wanted[start : start + _IDS_AT_ONCE]
+            if kind is _CUSTOMER:
+                parties = await parties_by_code(self._session, ids)
+                found |= {code: [customer_from_row(row)] for code, row in parties.items()}
+            else:
+                sales = await sales_by_external_id(self._session, ids)
+                found |= {external_id: [order_from_row(row) for row in rows] for external_id, rows in sales.items()}
+        return found
+
+    async def read(self, kind: DocumentKind, since: datetime | None) -> AsyncIterator[list[ErpDocument]]:
+        """Pages of what changed at or after ``since``, oldest first; deletions do not show in Tryton."""
+        async for page in read_pages(self._session, kind, since):
+            yield page

@@ -1,0 +1,125 @@
+"""What sales refer to, looked up by the names that we use: customers, items, taxes, payment terms, currencies, units.
+
+Nothing is cached between deliveries; what an operator adds in Tryton is there for the next one.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from meshline_dagster.core.documents import Document
+from meshline_dagster.erp.tryton_rpc import TrytonSession
+
+__all__ = ["Item", "Masters", "Party", "find_parties", "load_masters"]
+
+_ANY_STATE = {"active_test": False}
+_PARTY_FIELDS = ["code", "name", "write_date", "create_date", "addresses.invoice", "addresses.delivery"]
+_ITEM_FIELDS = ["code", "sale_uom", "default_uom", "template.account_category.customer_taxes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """A customer, with the addresses that its sales go to; None when it has none."""
+
+    id: int
+    invoice_address: int | None
+    shipment_address: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A product, with the unit that it is sold in and the taxes of its category."""
+
+    id: int
+    unit: int
+    taxes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Masters:
+    """Tryton's ids by our names.
+
+    Attributes:
+        parties: by party code. items: by product code, only those that one product has.
+        taxes: by tax name. terms: by name. currencies: by ISO code. units: by lower-case symbol and name.
+        price_places: how many decimals a unit price may have.
+    """
+
+    parties: Mapping[str, Party]
+    items: Mapping[str, Item]
+    taxes: Mapping[str, int]
+    terms: Mapping[str, int]
+    currencies: Mapping[str, int]
+    units: Mapping[str, int]
+    price_places: int
+
+    @property
+    def price_step(self) -> Decimal:
+        """The smallest difference between two unit prices."""
+        return Decimal(1).scaleb(-self.price_places)
+
+
+async def load_masters(session: TrytonSession, documents: Sequence[Document]) -> Masters:
+    """Look up what ``documents`` (sales orders) refer to. Raises as :meth:`TrytonSession.ask` does."""
+    payloads = [document.payload for document in documents]
+    codes = sorted({line["sku"] for payload in payloads for line in payload["lines"] if line["sku"]})
+    items = await session.rows("product.product", [["code", "in", codes], ["salable", "=", True]], _ITEM_FIELDS)
+    own = [["company", "=", session.company], ["parent", "=", None]]
+    taxes = await session.rows("account.tax", own, ["name"])
+    terms = await session.rows("account.invoice.payment_term", [], ["name"])
+    currencies = await session.rows("currency.currency", [], ["code"])
+    units = await session.rows("product.uom", [], ["name", "symbol"])
+    return Masters(
+        parties=await find_parties(session, [payload["customer"] for payload in payloads if payload["customer"]]),
+        items={code: _item(rows[0]) for code, rows in _by("code", items).items() if len(rows) == 1},
+        taxes=_ids("name", taxes),
+        terms=_ids("name", terms),
+        currencies=_ids("code", currencies),
+        units={key.lower(): unit["id"] for name in ("name", "symbol") for unit in units if (key := unit[name])},
+        price_places=await _price_places(session),
+    )
+
+
+async def find_parties(session: TrytonSession, codes: Iterable[str]) -> dict[str, Party]:
+    """Customers by code, also those that an operator has put out of use: their code is taken."""
+    domain = [["code", "in", sorted(set(codes))]]
+    rows = await session.rows("party.party", domain, _PARTY_FIELDS, **_ANY_STATE)
+    return {row["code"]: _party(row) for row in rows}
+
+
+async def _price_places(session: TrytonSession) -> int:
+    fields = await session.ask("sale.line", "fields_get", ["unit_price"])
+    digits = fields["unit_price"]["digits"]  # an expression of Tryton's, as JSON in a text: [null, 4]
+    places = json.loads(digits)[1] if isinstance(digits, str) else digits[1]
+    return int(places)
+
+
+def _party(row: Mapping[str, Any]) -> Party:
+    addresses = row["addresses."] or []
+    return Party(row["id"], _address(addresses, "invoice"), _address(addresses, "delivery"))
+
+
+def _address(addresses: Sequence[Mapping[str, Any]], use: str) -> int | None:
+    """The first address that is meant for this use, else the first."""
+    ordered = sorted(addresses, key=lambda address: not address.get(use))
+    return int(ordered[0]["id"]) if ordered else None
+
+
+def _item(row: Mapping[str, Any]) -> Item:
+    category = (row["template."] or {}).get("account_category.") or {}
+    return Item(row["id"], row["sale_uom"] or row["default_uom"], tuple(category.get("customer_taxes") or ()))
+
+
+def _ids(name: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Names that only one record has."""
+    return {key: found[0]["id"] for key, found in _by(name, rows).items() if len(found) == 1}
+
+
+def _by(name: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row[name]:
+            found.setdefault(str(row[name]), []).append(row)
+    return found

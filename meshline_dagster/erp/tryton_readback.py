@@ -1,0 +1,60 @@
+"""Reading Tryton back: what changed since a moment, oldest first.
+
+A record that was never written to again has no write date, and Tryton cannot order by "the one or the other"; so ids and stamps are
+read first, ordered here, and then the records by pages. Stamps are those of a transaction's start: whoever reads regularly overlaps.
+"""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+from meshline_dagster.core.documents import DocumentKind, ErpDocument
+from meshline_dagster.erp.tryton_documents import PARTY_FIELDS, SALE_FIELDS, customer_from_row, order_from_row
+from meshline_dagster.erp.tryton_rpc import TrytonSession
+
+__all__ = ["read_pages"]
+
+_STAMPS_AT_ONCE = 5_000
+_PAGE = 200
+
+
+async def read_pages(
+    session: TrytonSession, kind: DocumentKind, since: datetime | None
+) -> AsyncIterator[list[ErpDocument]]:
+    """Pages of documents. Raises as :meth:`TrytonSession.ask` does."""
+    is_party = kind is DocumentKind.CUSTOMER
+    model, fields = ("party.party", PARTY_FIELDS) if is_party else ("sale.sale", SALE_FIELDS)
+    changed = await _changed(session, model, since)
+    for start in range(0, len(changed), _PAGE):
+        ids = [record for _, record in changed[start : start + _PAGE]]
+        rows = await session.rows(model, [["id", "in", ids]], fields, active_test=False)
+        page = [customer_from_row(row) if is_party else order_from_row(row) for row in rows]
+        if page:
+            yield sorted(page, key=lambda document: (document.stamp, document.erp_id))
+
+
+async def _changed(session: TrytonSession, model: str, since: datetime | None) -> list[tuple[datetime, int]]:
+    """Stamps and ids, oldest first."""
+    domain: list[Any] = [] if model == "party.party" else [["company", "=", session.company]]
+    if since is not None:
+        # an answer's stamps have microseconds, and so have Tryton's own
+        moment = since.astimezone(UTC).replace(tzinfo=None)
+        never_written = [["write_date", "=", None], ["create_date", ">=", moment]]
+        domain.append(["OR", ["write_date", ">=", moment], never_written])
+    found: list[tuple[datetime, int]] = []
+    last = 0
+    while True:
+        part = await session.ask(
+            model,
+            "search_read",
+            [*domain, ["id", ">", last]],
+            0,
+            _STAMPS_AT_ONCE,
+            [["id", "ASC"]],
+            ["write_date", "create_date"],
+            active_test=False,
+        )
+        found += [(row["write_date"] or row["create_date"], row["id"]) for row in part]
+        if len(part) < _STAMPS_AT_ONCE:
+            return sorted(found)
+        last = part[-1]["id"]

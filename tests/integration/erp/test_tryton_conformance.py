@@ -1,0 +1,55 @@
+"""The ERP-writer conformance suite on a real Tryton."""
+
+import dataclasses
+import socket
+
+import pytest
+import sqlalchemy
+from pydantic import SecretStr
+
+from meshline_dagster.testing.erp_conformance import ErpWriterConformance
+from tests.integration.erp.tryton_writers import writer_on
+
+pytest_plugins = ["tests.integration.erp.tryton_fixtures"]
+pytestmark = [pytest.mark.tryton, pytest.mark.slow]
+
+
+class TrytonControl:
+    """The suite's hold on a Tryton company; the last call of a post is the one whose answer counts."""
+
+    can = frozenset({"lose_answer", "refuse_connection", "refuse_credentials", "refuse_skus", "show_name"})
+    company = "1"
+    currency = "USD"
+    skus = ("GTX Basic", "GTX Pro")
+
+    def __init__(self, server, company, proxy):
+        self._server, self._direct, self._proxy = server, company, proxy
+        self._company = dataclasses.replace(company, base_url=proxy.base_url)
+
+    def writer(self):
+        return writer_on(self._company)
+
+    def unreachable(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            nobody = f"http://127.0.0.1:{probe.getsockname()[1]}"
+        return writer_on(dataclasses.replace(self._direct, base_url=nobody))
+
+    def stranger(self):
+        return writer_on(dataclasses.replace(self._company, password=SecretStr("not the password")))
+
+    def lose_next_answer(self):
+        self._proxy.lose_next("model.sale.sale.confirm", "model.sale.amendment.validate_amendment")
+
+    def name_of(self, external_id):
+        engine = sqlalchemy.create_engine(self._server.postgres.url(self._direct.database))
+        with engine.connect() as connection:
+            query = sqlalchemy.text("select name from party_party where code = :code")
+            return connection.execute(query, {"code": external_id}).scalar_one()
+
+
+class TestTryton(ErpWriterConformance):
+    @pytest.fixture
+    def control(self, tryton, company, proxy):
+        proxy.lose_next()
+        return TrytonControl(tryton, company, proxy)
