@@ -17,12 +17,13 @@ __all__ = ["History", "Step", "World", "histories", "worlds"]
 
 _DAYS = 3
 _DEALS = ["D1", "D2", "D3"]
-_LINES = ["L1", "L2", "L3", "L4"]
+_LINES = ["D1.0", "D1.1", "D2.0", "L1"]
 
 
 def _mostly(value: Any, *others: Any) -> st.SearchStrategy[Any]:
-    """``value`` in two cases of three."""
-    return st.integers(0, 3 * len(others) - 1).map(lambda number: others[number] if number < len(others) else value)
+    """``value`` in three cases of four."""
+    usual = 3 * len(others)
+    return st.integers(0, 4 * len(others) - 1).map(lambda number: value if number < usual else others[number - usual])
 
 
 _stamps = st.builds(lambda day, minute: instant(minute, days=day), st.integers(0, _DAYS - 1), st.integers(0, 5))
@@ -69,6 +70,23 @@ _accounts = st.builds(
 )
 _deletions = st.builds(deal_deleted, st.sampled_from(_DEALS), _stamps)
 
+
+@st.composite
+def _orders(draw: st.DrawFn) -> list[Row]:
+    """A won deal and its lines, of one stamp, that agree."""
+    one, stamp = draw(st.sampled_from(_DEALS)), draw(_stamps)
+    root = draw(_mostly(None, *(other for other in _DEALS if other != one)))
+    quantities = draw(st.lists(_mostly(3, 1, 6, -1 if root else 2), min_size=1, max_size=2))
+    lines = [
+        line(
+            f"{one}.{number}", one, stamp, quantity=quantity, ProductCode=draw(_mostly("SKU-1", "SKU-2", "SKU1", None))
+        )
+        for number, quantity in enumerate(quantities)
+    ]
+    links = {"Type": "Amendment", "Original_Opportunity__c": root} if root else {"Type": "New Business"}
+    return [deal(one, stamp, amount=100 * sum(quantities), AccountId=draw(_mostly("A1", "A2")), **links), *lines]
+
+
 World = list[Row]
 
 
@@ -77,8 +95,8 @@ def _observed(change: Row, seconds: int) -> Row:
     return view, row | {"_observed_at": row["_stamp"] + timedelta(seconds=seconds)}
 
 
-def _some(strategy: st.SearchStrategy[Row], most: int, least: int = 0) -> st.SearchStrategy[list[Row]]:
-    return st.lists(st.builds(_observed, strategy, st.integers(1, 3)), min_size=least, max_size=most)
+def _some(strategy: st.SearchStrategy[Row], most: int) -> st.SearchStrategy[list[Row]]:
+    return st.lists(st.builds(_observed, strategy, st.integers(1, 90)), max_size=most)
 
 
 def _world(*parts: list[Row]) -> World:
@@ -92,11 +110,12 @@ def _world(*parts: list[Row]) -> World:
 
 worlds: st.SearchStrategy[World] = st.builds(
     _world,
-    st.just([product("P1", "SKU-1"), account("A1")]),
-    _some(_deals, 9, 1),
-    _some(_lines, 8),
-    _some(_products, 3),
-    _some(_accounts, 3),
+    st.just([product("P1", "SKU-1", instant(-9)), account("A1", instant(-9))]),
+    st.lists(_orders(), min_size=1, max_size=4).map(lambda orders: [row for order in orders for row in order]),
+    _some(_deals, 4),
+    _some(_lines, 4),
+    _some(_products, 2),
+    _some(_accounts, 2),
     _some(_deletions, 1),
 )
 
@@ -141,7 +160,8 @@ class History:
         return self.steps[-1].as_of
 
 
-_modes = _mostly(BuildMode.INCREMENTAL, BuildMode.REPLAY, BuildMode.FULL)
+_modes = st.sampled_from([BuildMode.INCREMENTAL, BuildMode.INCREMENTAL, BuildMode.REPLAY, BuildMode.FULL])
+_endings = st.sampled_from([1, 1, 1, None, 0.4, 0.7, 0.9])
 _instants = st.builds(lambda day, minute: instant(minute, days=day), st.integers(0, _DAYS), st.integers(0, 12))
 _days = st.integers(0, _DAYS - 1).map(lambda day: (EPOCH + timedelta(days=day)).date())
 
@@ -166,7 +186,7 @@ def histories(draw: st.DrawFn) -> History:
             mode=mode,
             as_of=draw(_instants),
             replay=(days[0], days[1]) if days else None,
-            ending=1 if last else draw(_mostly(1, None, 0.4, 0.7, 0.9)),
+            ending=1 if last else draw(_endings),
         )
         steps.append(step)
     return History(world, steps)
