@@ -7,7 +7,7 @@ from meshline_dagster.delivery.options import DeliveryOptions, Mode
 from meshline_dagster.store.pauses import pause_of
 from meshline_dagster.store.verdicts import failed_verdicts
 
-__all__ = ["check_company", "check_gates"]
+__all__ = ["check_company", "check_gates", "check_verdicts"]
 
 
 def check_gates(connection: Connection, options: DeliveryOptions) -> None:
@@ -28,6 +28,15 @@ def check_gates(connection: Connection, options: DeliveryOptions) -> None:
             f"posting to {paused.scope} is paused by {paused.actor} since {paused.created_at:%Y-%m-%d %H:%M} UTC"
             f"{f' ({paused.reason})' if paused.reason else ''}: `meshline resume` ends it"
         )
+    check_verdicts(connection)
+
+
+def check_verdicts(connection: Connection) -> None:
+    """Raise while a table's verdict stands failed: nothing of such tables may even be planned.
+
+    Raises:
+        GateError: each verdict with its detail.
+    """
     failed = failed_verdicts(connection)
     if failed:
         listed = "; ".join(f"{one.subject} / {one.check_name}: {one.detail}" for one in failed)

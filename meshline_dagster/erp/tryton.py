@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pydantic import SecretStr
 
 from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument, Outcome
-from meshline_dagster.core.errors import ConfigError
+from meshline_dagster.core.errors import ConfigError, MeshlineError, TransientError
 from meshline_dagster.erp.protocol import Capabilities
 from meshline_dagster.erp.tryton_customers import parties_by_code, post_customers
 from meshline_dagster.erp.tryton_documents import customer_from_row, order_from_row
@@ -84,7 +84,17 @@ class TrytonWriter:
         """Connect, log in, and see that the company and the module ``extref`` are there."""
         capabilities = self._capabilities
         self._session.connect(max_in_flight=capabilities.max_in_flight, request_timeout=capabilities.request_timeout)
+        try:
+            await self._check()
+        except MeshlineError as error:
+            if not isinstance(error, TransientError):
+                await self.aclose()
+            raise
+
+    async def _check(self) -> None:
         login = await self._session.log_in()
+        if login.outcome is Outcome.REJECTED:
+            raise ConfigError(f"Tryton has no such log-in: {login.message}; check the address and the database's name")
         if login.outcome is not None:
             raise login.as_error()
         await self.company()

@@ -64,7 +64,7 @@ class Masters:
 async def load_masters(session: TrytonSession, documents: Sequence[Document]) -> Masters:
     """Look up what ``documents`` (sales orders) refer to. Raises as :meth:`TrytonSession.ask` does."""
     payloads = [document.payload for document in documents]
-    codes = sorted({line["sku"] for payload in payloads for line in payload["lines"] if line["sku"]})
+    codes = sorted({line["sku"] for payload in payloads for line in payload.get("lines", []) if line.get("sku")})
     items = await session.rows("product.product", [["code", "in", codes], ["salable", "=", True]], _ITEM_FIELDS)
     own = [["company", "=", session.company], ["parent", "=", None]]
     taxes = await session.rows("account.tax", own, ["name"])
@@ -72,7 +72,7 @@ async def load_masters(session: TrytonSession, documents: Sequence[Document]) ->
     currencies = await session.rows("currency.currency", [], ["code"])
     units = await session.rows("product.uom", [], ["name", "symbol"])
     return Masters(
-        parties=await find_parties(session, [payload["customer"] for payload in payloads if payload["customer"]]),
+        parties=await find_parties(session, [code for payload in payloads if (code := payload.get("customer"))]),
         items={code: _item(rows[0]) for code, rows in _by("code", items).items() if len(rows) == 1},
         taxes=_ids("name", taxes),
         terms=_ids("name", terms),

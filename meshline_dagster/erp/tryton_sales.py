@@ -72,6 +72,8 @@ async def _prepare(session: TrytonSession, documents: Sequence[Document]) -> lis
                 work.wanted = wanted_sale(work.document.payload, masters)
             except Refusal as refusal:
                 work.refuse(str(refusal), refusal.field)
+            except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+                work.refuse(f"the payload is not one of an order: {type(error).__name__}: {error}", "payload")
     return works
 
 
@@ -91,10 +93,12 @@ async def _conclude(session: TrytonSession, steps: Steps, works: Sequence[Work],
             )
         elif work.is_open:
             work.conclude(row)
+        elif work.is_doubtful and row is not None:
+            work.reconsider(row)
 
 
 async def _look(session: TrytonSession, works: Sequence[Work]) -> dict[str, Mapping[str, Any]]:
-    ids = [work.document.external_id for work in works if work.is_open]
+    ids = [work.document.external_id for work in works if work.is_open or work.is_doubtful]
     try:
         found = await sales_by_external_id(session, ids)
     except MeshlineError as error:

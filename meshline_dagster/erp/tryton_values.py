@@ -72,9 +72,9 @@ def wanted_sale(payload: Mapping[str, Any], masters: Masters) -> WantedSale:
     Raises:
         Refusal: something is unknown to Tryton, or the amounts do not come out.
     """
-    party = masters.parties.get(payload["customer"])
+    party = masters.parties.get(payload.get("customer") or "")
     if party is None:
-        raise Refusal(f"unknown customer {payload['customer']}: no party has this code", "customer")
+        raise Refusal(f"unknown customer {payload.get('customer')}: no party has this code", "customer")
     currency = masters.currencies.get(payload["currency"])
     if currency is None:
         raise Refusal(f"unknown currency {payload['currency']}", "currency")
@@ -83,11 +83,12 @@ def wanted_sale(payload: Mapping[str, Any], masters: Masters) -> WantedSale:
         "invoice_address": party.invoice_address,
         "shipment_address": party.shipment_address,
         "currency": currency,
-        "sale_date": date.fromisoformat(payload["order_date"]),
-        "reference": payload["po_number"] or payload["order_number"],
+        "reference": payload.get("po_number") or payload["order_number"],
         "description": payload["order_number"],
     }
-    terms = payload["payment_terms"]
+    if payload.get("order_date"):
+        header["sale_date"] = date.fromisoformat(payload["order_date"])
+    terms = payload.get("payment_terms")
     if terms:
         if terms not in masters.terms:
             raise Refusal(f"no payment term is named {terms!r}; map it, or create it in Tryton", "payment_terms")
@@ -102,9 +103,9 @@ def wanted_sale(payload: Mapping[str, Any], masters: Masters) -> WantedSale:
 
 
 def _line(place: int, line: Mapping[str, Any], currency: str, masters: Masters) -> WantedLine:
-    item = masters.items.get(line["sku"])
+    item = masters.items.get(line.get("sku") or "")
     if item is None:
-        raise Refusal(f"unknown item {line['sku']}: no single salable product has this code", f"lines[{place}].sku")
+        raise Refusal(f"unknown item {line.get('sku')}: no single salable product has this code", f"lines[{place}].sku")
     dates = [line[name] for name in ("start", "end") if line.get(name)]
     return WantedLine(
         product=item.id,
@@ -112,22 +113,22 @@ def _line(place: int, line: Mapping[str, Any], currency: str, masters: Masters) 
         quantity=Decimal(line["quantity"]),
         unit_price=_price(place, line, currency, masters),
         taxes=_taxes(place, line, item, masters),
-        description=line["description"],
+        description=line.get("description"),
         note=" - ".join(dates) or None,
     )
 
 
 def _unit(place: int, line: Mapping[str, Any], item: Item, masters: Masters) -> int:
-    name = (line["uom"] or "").strip().lower()
+    name = (line.get("uom") or "").strip().lower()
     if name in masters.units and name not in _EACH:
         return masters.units[name]
     if name not in _EACH:
-        raise Refusal(f"unknown unit {line['uom']}", f"lines[{place}].uom")
+        raise Refusal(f"unknown unit {name}", f"lines[{place}].uom")
     return item.unit
 
 
 def _taxes(place: int, line: Mapping[str, Any], item: Item, masters: Masters) -> tuple[int, ...]:
-    code = line["tax_code"]
+    code = line.get("tax_code")
     if not code:
         return item.taxes
     if code not in masters.taxes:

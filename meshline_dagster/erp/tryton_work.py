@@ -40,6 +40,11 @@ class Work:
         return self.answer is None
 
     @property
+    def is_doubtful(self) -> bool:
+        """Refused after it existed: a request of an earlier post may have done it in between."""
+        return self.sale is not None and self.answer is not None and self.answer.outcome is Outcome.REJECTED
+
+    @property
     def state(self) -> str:
         """The sale's state as it was found; a new one is a draft."""
         return "draft" if self.row is None else str(self.row["state"])
@@ -58,6 +63,17 @@ class Work:
     def refuse(self, message: str, field: str) -> None:
         """It cannot be said in Tryton's terms; nothing was sent."""
         self.answer = Answer(Outcome.REJECTED, message=message, field=field)
+
+    def reconsider(self, row: Mapping[str, Any]) -> None:
+        """Refused, but what was meant is there."""
+        there = order_from_row(row)
+        is_ours = there.event_id == self.document.event_id
+        if (
+            is_ours
+            and there.status != "partial"
+            and difference(self.document.kind, self.document.payload, there) is None
+        ):
+            self.answer = Answer(Outcome.EXISTS, erp_id=there.erp_id)
 
     def conclude(self, row: Mapping[str, Any] | None) -> None:
         """Answer by the sale as it is now."""

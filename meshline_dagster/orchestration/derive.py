@@ -5,7 +5,7 @@ anything beside older ones. What dbt's tests say becomes asset checks here, and 
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -15,8 +15,6 @@ from meshline_dagster.orchestration.connect import FeedSpec
 from meshline_dagster.orchestration.dbt_events import dagster_events, whole_step
 from meshline_dagster.orchestration.findings import disposition_findings
 from meshline_dagster.orchestration.manifest import dbt_target_path, manifest
-from meshline_dagster.orchestration.modes import RunMode, run_mode
-from meshline_dagster.orchestration.partitions import change_days, partition_range
 from meshline_dagster.orchestration.raw import raw_key
 from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.settings import SyncSettings
@@ -51,15 +49,12 @@ def derive_assets(settings: SyncSettings, feeds: Sequence[FeedSpec]) -> dg.Asset
         name=f"{settings.name}_derive",
         specs=[spec.merge_attributes(kinds={"dbt", "duckdb"}) for spec in specs],
         check_specs=checks,
-        partitions_def=change_days(settings.origin),
-        backfill_policy=dg.BackfillPolicy.single_run(),
         pool=WAREHOUSE_POOL,
     )
     def _derive(context: dg.AssetExecutionContext, meshline: MeshlineResource) -> Iterator[Any]:
-        replay = None if run_mode(context) is RunMode.POLL else partition_range(context)
         path = meshline.warehouse_path
         with open_warehouse(path, timeout=LOCK_WAIT, filesystem=meshline.zone().filesystem) as connection:
-            build, prepared = _begin(settings, feeds, meshline, connection, run_id=context.run_id, replay=replay)
+            build, prepared = _begin(settings, feeds, meshline, connection, run_id=context.run_id)
             context.log.info("build %s: %s (%s)", build.id, prepared.mode, prepared.why)
             events: list[Any] = []
             result = run_dbt(
@@ -89,12 +84,11 @@ def _begin(
     connection: duckdb.DuckDBPyConnection,
     *,
     run_id: str,
-    replay: tuple[date, date] | None,
 ) -> tuple[Build, Prepared]:
     """Open the build while the warehouse is ours, so that builds follow each other in the order of their numbers."""
     zone = meshline.zone()
     with meshline.store().write() as ops:
-        build = start_build(ops, run_id=run_id, as_of=datetime.now(UTC), replay=replay)
+        build = start_build(ops, run_id=run_id, as_of=datetime.now(UTC))
         spec = build_spec(
             ops, zone, build, feeds=feeds, destination=settings.destination.name, policy=settings.policy_of_rules()
         )

@@ -6,6 +6,7 @@ failed run loses nothing: the next tick asks again.
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import takewhile
 
 import dagster as dg
 import duckdb
@@ -17,10 +18,11 @@ from meshline_dagster.orchestration.modes import MODE_TAG, SYNC_TAG, RunMode
 from meshline_dagster.orchestration.partitions import today
 from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.settings import SyncSettings
-from meshline_dagster.store.builds import last_planned
+from meshline_dagster.store.builds import last_planned, replay_wanted
 from meshline_dagster.store.feeds import feed_state_of
 from meshline_dagster.store.manifest import has_new_files
 from meshline_dagster.store.mappings import mapping_seq
+from meshline_dagster.store.pauses import pause_of
 from meshline_dagster.store.postings import due_postings
 from meshline_dagster.warehouse.publish import published
 
@@ -33,6 +35,10 @@ _RUNNING = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+
+
+_MOST_FAILURES = 6
+_LONGEST_PAUSE = 900.0
 
 
 def poll_sensor(settings: SyncSettings, feeds: Sequence[FeedSpec], job_name: str) -> dg.SensorDefinition:
@@ -48,8 +54,9 @@ def poll_sensor(settings: SyncSettings, feeds: Sequence[FeedSpec], job_name: str
     def _sensor(
         context: dg.SensorEvaluationContext, meshline: MeshlineResource
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        if _in_progress(context, settings):
-            yield dg.SkipReason("a run of this sync is in progress")
+        wait = _why_wait(context.instance, settings)
+        if wait is not None:
+            yield dg.SkipReason(wait)
             return
         reasons = reasons_to_run(settings, feeds, meshline)
         if not reasons:
@@ -76,11 +83,14 @@ def reasons_to_run(settings: SyncSettings, feeds: Sequence[FeedSpec], meshline: 
         unseen = has_new_files(connection, names, planned.landing_to if planned else 0)
         decided = mapping_seq(connection) > (planned.mapping_to if planned else 0)
         due = bool(due_postings(connection, to, range(settings.delivery().shards), now=now, limit=1))
+        replay = replay_wanted(connection)
+        paused = pause_of(connection, to) is not None
         watermarks = {name: feed_state_of(connection, name).watermark for name in names}
     waiting = {
         "a mapping was decided": decided,
+        "a replay was asked for": replay,
         "landed rows wait for a build": unseen,
-        "postings are due": due and settings.mode is Mode.LIVE,
+        "postings are due": due and settings.mode is Mode.LIVE and not paused,
         "a hold has outlived its limit": _hold_is_over(meshline, now),
     }
     reasons = [text for text, holds in waiting.items() if holds]
@@ -105,6 +115,20 @@ def _hold_is_over(meshline: MeshlineResource, now: datetime) -> bool:
         return connection.execute(query, [str(current.path("events")), now]).fetchall() != [(0,)]
 
 
-def _in_progress(context: dg.SensorEvaluationContext, settings: SyncSettings) -> bool:
-    running = dg.RunsFilter(tags={SYNC_TAG: settings.name}, statuses=_RUNNING)
-    return bool(context.instance.get_run_records(filters=running, limit=1))
+def _why_wait(instance: dg.DagsterInstance, settings: SyncSettings) -> str | None:
+    """One run at a time; and after runs that failed, longer and longer pauses, so that a standing problem costs little."""
+    ours = {SYNC_TAG: settings.name}
+    if instance.get_run_records(filters=dg.RunsFilter(tags=ours, statuses=_RUNNING), limit=1):
+        return "a run of this sync is in progress"
+    polls = dg.RunsFilter(tags=ours | {MODE_TAG: RunMode.POLL.value})
+    failed = list(
+        takewhile(
+            lambda record: record.dagster_run.status is dg.DagsterRunStatus.FAILURE,
+            instance.get_run_records(filters=polls, limit=_MOST_FAILURES),
+        )
+    )
+    if not failed:
+        return None
+    pause = min(settings.poll_seconds * 2 ** len(failed), _LONGEST_PAUSE)
+    since = datetime.now(UTC).timestamp() - (failed[0].end_time or 0)
+    return None if since >= pause else f"the last {len(failed)} runs failed: next attempt in {pause - since:.0f} s"

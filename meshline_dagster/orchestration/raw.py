@@ -1,7 +1,8 @@
 """Raw assets: one for each object of a source, partitioned by change day.
 
 In a poll run the asset reads the next window from the CRM and files the rows under their change days. In every other run it calls no
-CRM: it reports what is landed for its partitions. A re-extract reads its partitions from the CRM again, when asked for by name.
+CRM: it reports what is landed for its partitions, and asks for their replay. A re-extract reads its partitions from the CRM again first,
+when asked for by name.
 """
 
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from meshline_dagster.orchestration.partitions import change_days, partition_ran
 from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.samples import sample
 from meshline_dagster.orchestration.settings import SyncSettings
+from meshline_dagster.store.builds import request_replay
 from meshline_dagster.store.exceptions import Finding, raise_exceptions
 from meshline_dagster.store.feeds import known_schemas
 from meshline_dagster.store.manifest import rows_by_day
@@ -87,6 +89,9 @@ def raw_asset(
             )
             _raise_rejected(meshline, result)
             metadata |= poll_metadata(result)
+        if mode is not RunMode.POLL:
+            with meshline.store().write() as connection:
+                request_replay(connection, first, last, run_id=context.run_id, now=datetime.now(UTC))
         return dg.MaterializeResult(
             metadata=metadata | landed_metadata(meshline, feed_name, first, last),
             check_results=[_schema_check(meshline, feed_name, result)],

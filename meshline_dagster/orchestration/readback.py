@@ -4,8 +4,7 @@ import dagster as dg
 
 from meshline_dagster.delivery.readback import ErpFeed
 from meshline_dagster.orchestration.connect import connect_writer
-from meshline_dagster.orchestration.partitions import change_days, partition_range
-from meshline_dagster.orchestration.raw import landed_metadata, log_other_days, poll_feed, poll_metadata
+from meshline_dagster.orchestration.raw import landed_metadata, poll_feed, poll_metadata
 from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.settings import SyncSettings
 from meshline_dagster.orchestration.writer import postings_key
@@ -25,18 +24,15 @@ def read_back_asset(settings: SyncSettings) -> dg.AssetsDefinition:
     @dg.asset(
         key=read_back_key(settings),
         deps=[postings_key(settings)],
-        partitions_def=change_days(settings.origin),
-        backfill_policy=dg.BackfillPolicy.single_run(),
         group_name="delivery",
         kinds={settings.destination.type, "parquet"},
         owners=["team:integrations"],
         tags={"meshline/layer": "read_back"},
-        description="Sales orders as the ERP holds them, by the day on which they changed there.",
+        description="Sales orders as the ERP holds them, landed by the day on which they changed there.",
     )
     def _read_back(context: dg.AssetExecutionContext, meshline: MeshlineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster does not know the parameterised form
         result = poll_feed(settings, meshline, ErpFeed(connect_writer(settings)), run_id=context.run_id)
-        first, last = partition_range(context)
-        log_other_days(context, result, first, last)
+        first, last = result.window.start.date(), result.window.end.date()
         return dg.MaterializeResult(metadata=poll_metadata(result) | landed_metadata(meshline, feed_name, first, last))
 
     return _read_back

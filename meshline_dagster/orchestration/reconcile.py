@@ -10,7 +10,6 @@ from meshline_dagster.orchestration.connect import FeedSpec
 from meshline_dagster.orchestration.dbt_events import dagster_events, whole_step
 from meshline_dagster.orchestration.derive import LOCK_WAIT, WAREHOUSE_POOL
 from meshline_dagster.orchestration.manifest import dbt_target_path, manifest
-from meshline_dagster.orchestration.partitions import change_days
 from meshline_dagster.orchestration.readback import read_back_key
 from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.settings import SyncSettings
@@ -34,8 +33,6 @@ def reconcile_assets(settings: SyncSettings, feeds: Sequence[FeedSpec]) -> dg.As
         name=f"{settings.name}_reconcile",
         specs=[spec.merge_attributes(kinds={"dbt", "duckdb"}) for spec in specs],
         check_specs=checks,
-        partitions_def=change_days(settings.origin),
-        backfill_policy=dg.BackfillPolicy.single_run(),
         pool=WAREHOUSE_POOL,
     )
     def _reconcile(context: dg.AssetExecutionContext, meshline: MeshlineResource) -> Iterator[Any]:

@@ -7,7 +7,6 @@ from meshline_dagster.orchestration.connect import FeedSpec, feed_specs
 from meshline_dagster.orchestration.contracts import contract_checks
 from meshline_dagster.orchestration.derive import derive_assets
 from meshline_dagster.orchestration.modes import SYNC_TAG
-from meshline_dagster.orchestration.partitions import today
 from meshline_dagster.orchestration.poll_sensor import poll_sensor
 from meshline_dagster.orchestration.raw import raw_asset
 from meshline_dagster.orchestration.readback import read_back_asset, read_back_key
@@ -74,7 +73,7 @@ def _check_schedule(settings: SyncSettings, job_name: str) -> dg.ScheduleDefinit
         description="Compares with the ERP and runs every check, also on days on which nothing changes.",
     )
     def _schedule() -> dg.RunRequest:
-        return dg.RunRequest(partition_key=today())
+        return dg.RunRequest()
 
     return _schedule
 

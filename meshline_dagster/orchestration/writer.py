@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 
 from meshline_dagster.core.errors import GateError
 from meshline_dagster.delivery.engine import DeliveryReport, deliver
-from meshline_dagster.delivery.gates import check_gates
+from meshline_dagster.delivery.gates import check_verdicts
 from meshline_dagster.delivery.plan import PlanReport, outbox_rows, plan
 from meshline_dagster.orchestration.connect import connect_writer
-from meshline_dagster.orchestration.partitions import change_days
 from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.settings import SyncSettings
+from meshline_dagster.store.pauses import pause_of
 from meshline_dagster.store.postings import ledger_summary
 from meshline_dagster.warehouse.publish import published
 
@@ -37,8 +37,6 @@ def postings_asset(settings: SyncSettings) -> dg.AssetsDefinition:
     @dg.asset(
         key=postings_key(settings),
         deps=[dg.AssetKey(["outbox"])],
-        partitions_def=change_days(settings.origin),
-        backfill_policy=dg.BackfillPolicy.single_run(),
         group_name="delivery",
         kinds={settings.destination.type, "http"},
         owners=["team:integrations"],
@@ -52,8 +50,12 @@ def postings_asset(settings: SyncSettings) -> dg.AssetsDefinition:
         store, options = meshline.store(), settings.delivery()
         try:
             with store.read() as connection:
-                check_gates(connection, options)
+                check_verdicts(connection)
+                paused = pause_of(connection, options.destination)
             planned = plan_published(settings, meshline, actor=context.run_id)
+            if paused is not None:
+                context.log.warning("posting to %s is paused by %s: what is planned waits", paused.scope, paused.actor)
+                return dg.MaterializeResult(metadata={"paused": True} | _metadata(settings, meshline, planned, None))
             report = asyncio.run(deliver(store, connect_writer(settings), options, actor=context.run_id))
         except GateError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
@@ -81,14 +83,16 @@ def plan_published(settings: SyncSettings, meshline: MeshlineResource, *, actor:
 
 
 def _metadata(
-    settings: SyncSettings, meshline: MeshlineResource, planned: PlanReport, report: DeliveryReport
+    settings: SyncSettings, meshline: MeshlineResource, planned: PlanReport, report: DeliveryReport | None
 ) -> dict[str, Any]:
     with meshline.store().read() as connection:
         summary = ledger_summary(connection, settings.destination.name)
     metadata: dict[str, Any] = {"mode": settings.mode.value}
     metadata |= {f"plan/{name}": count for name, count in asdict(planned).items() if count}
-    metadata |= {f"delivered/{name}": count for name, count in sorted(report.outcomes.items())}
     metadata |= {f"ledger/{row['document_kind']}/{row['state']}": row["count"] for row in summary}
+    if report is None:
+        return metadata
+    metadata |= {f"delivered/{name}": count for name, count in sorted(report.outcomes.items())}
     return metadata | {
         "requests": report.requests,
         "look-ups": report.lookups,

@@ -6,19 +6,29 @@ The next build starts where the last *planned* build ended: a build whose outbox
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from meshline_dagster.store.counters import next_values
 from meshline_dagster.store.manifest import landing_seq
 from meshline_dagster.store.mappings import mapping_seq
-from meshline_dagster.store.tables import build
+from meshline_dagster.store.tables import build, replay_request
 
-__all__ = ["Build", "finish_build", "last_build", "last_planned", "mark_planned", "start_build"]
+__all__ = [
+    "Build",
+    "finish_build",
+    "last_build",
+    "last_planned",
+    "mark_planned",
+    "replay_wanted",
+    "request_replay",
+    "start_build",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What one build covers: landing files and mappings in ``(from, to]``, seen as of an instant.
+    """What one build covers: landing files and mappings in ``(from, to]``, and the range of the replays asked for since, seen as of
+    an instant.
 
     ``after`` is the planned build that it starts from; None for the first.
     """
@@ -33,6 +43,7 @@ class Build:
     landing_to: int
     mapping_from: int
     mapping_to: int
+    request_to: int
     replay_from: date | None
     replay_to: date | None
     planned_at: datetime | None
@@ -41,13 +52,12 @@ class Build:
 _COLUMNS = [build.c[name] for name in Build.__dataclass_fields__]
 
 
-def start_build(
-    connection: Connection, *, run_id: str, as_of: datetime, replay: tuple[date, date] | None, full: bool = False
-) -> Build:
+def start_build(connection: Connection, *, run_id: str, as_of: datetime, full: bool = False) -> Build:
     """Open a build from the last planned one up to everything committed now."""
     (number,) = next_values(connection, "build")
     since = last_planned(connection)
     first = since is None
+    request_to, replay = _requested(connection, 0 if since is None else since.request_to)
     mode = "full" if full or first else "incremental" if replay is None else "replay"
     row = Build(
         id=f"b{number:08d}",
@@ -60,6 +70,7 @@ def start_build(
         landing_to=landing_seq(connection),
         mapping_from=0 if since is None else since.mapping_to,
         mapping_to=mapping_seq(connection),
+        request_to=request_to,
         replay_from=replay[0] if replay else None,
         replay_to=replay[1] if replay else None,
         planned_at=None,
@@ -67,6 +78,35 @@ def start_build(
     values = {name: getattr(row, name) for name in Build.__dataclass_fields__}
     connection.execute(insert(build).values(**values, run_id=run_id, started_at=as_of))
     return row
+
+
+def request_replay(connection: Connection, first: date, last: date, *, run_id: str, now: datetime) -> None:
+    """Ask the next build to recompute what changed on these days. It stays asked for until such a build has been planned.
+
+    The assets of one run ask for the same range; it counts once.
+    """
+    table = replay_request
+    known = select(table.c.seq).where(table.c.run_id == run_id, table.c.first_day == first, table.c.last_day == last)
+    (seq,) = next_values(connection, "replay")
+    if connection.execute(known).first() is None:
+        values = {"first_day": first, "last_day": last, "run_id": run_id, "requested_at": now}
+        connection.execute(insert(table).values(seq=seq, **values))
+
+
+def replay_wanted(connection: Connection) -> bool:
+    """Whether a replay was asked for that no planned build has covered."""
+    planned = last_planned(connection)
+    return _requested(connection, 0 if planned is None else planned.request_to)[1] is not None
+
+
+def _requested(connection: Connection, after: int) -> tuple[int, tuple[date, date] | None]:
+    """The last request's number, and the days from the first to the last that any request since ``after`` names."""
+    table = replay_request
+    query = select(func.max(table.c.seq), func.min(table.c.first_day), func.max(table.c.last_day)).where(
+        table.c.seq > after
+    )
+    last, first_day, last_day = connection.execute(query).one()
+    return (after, None) if last is None else (last, (first_day, last_day))
 
 
 def finish_build(connection: Connection, build_id: str, *, succeeded: bool, now: datetime) -> None:

@@ -36,6 +36,7 @@ __all__ = [
     "metadata",
     "pause",
     "posting",
+    "replay_request",
     "verdict",
 ]
 
@@ -222,6 +223,18 @@ mapping = Table(
     Column("revoked_by", String(100)),
 )
 
+# One range of change days that somebody asked to have derived and delivered again.
+replay_request = Table(
+    "replay_request",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("first_day", Date, nullable=False),
+    Column("last_day", Date, nullable=False),
+    Column("run_id", String(100), nullable=False),
+    Column("requested_at", UtcDateTime, nullable=False),
+    UniqueConstraint("run_id", "first_day", "last_day"),
+)
+
 # One build of the warehouse: what it covered, and whether delivery has taken its outbox over.
 build = Table(
     "build",
@@ -236,6 +249,7 @@ build = Table(
     Column("landing_to", BigInteger, nullable=False),
     Column("mapping_from", BigInteger, nullable=False),
     Column("mapping_to", BigInteger, nullable=False),
+    Column("request_to", BigInteger, nullable=False),
     Column("replay_from", Date),
     Column("replay_to", Date),
     Column("run_id", String(100), nullable=False),

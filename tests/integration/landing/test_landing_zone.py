@@ -160,7 +160,7 @@ def test_replaced_files_stay_until_a_planned_build_has_seen_them(zone):
     later = NOW + timedelta(days=30)
     assert sweep(zone, FEED, now=later, keep=timedelta(days=7)) == 0
     with zone.store.write() as connection:
-        build = start_build(connection, run_id="r", as_of=NOW, replay=None)
+        build = start_build(connection, run_id="r", as_of=NOW)
         finish_build(connection, build.id, succeeded=True, now=NOW)
         mark_planned(connection, build.id, now=NOW)
     assert sweep(zone, FEED, now=later, keep=timedelta(days=7)) == 3

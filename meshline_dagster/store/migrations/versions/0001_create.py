@@ -36,6 +36,7 @@ def upgrade() -> None:
         sa.Column("landing_to", sa.BigInteger(), nullable=False),
         sa.Column("mapping_from", sa.BigInteger(), nullable=False),
         sa.Column("mapping_to", sa.BigInteger(), nullable=False),
+        sa.Column("request_to", sa.BigInteger(), nullable=False),
         sa.Column("replay_from", sa.Date(), nullable=True),
         sa.Column("replay_to", sa.Date(), nullable=True),
         sa.Column("run_id", sa.String(length=100), nullable=False),
@@ -193,6 +194,18 @@ def upgrade() -> None:
     op.create_index(op.f("ix_posting_destination_entity_key"), "posting", ["destination", "entity_key"], unique=False)
     op.create_index(
         op.f("ix_posting_destination_state_shard"), "posting", ["destination", "state", "shard"], unique=False
+    )
+    op.create_table(
+        "replay_request",
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("first_day", sa.Date(), nullable=False),
+        sa.Column("last_day", sa.Date(), nullable=False),
+        sa.Column("run_id", sa.String(length=100), nullable=False),
+        sa.Column("requested_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_replay_request")),
+        sa.UniqueConstraint(
+            "run_id", "first_day", "last_day", name=op.f("uq_replay_request_run_id_first_day_last_day")
+        ),
     )
     op.create_table(
         "verdict",
