@@ -2,8 +2,5 @@
    The hash is over the RFC 8785 JSON of [document kind, entity key]. #}
 {% macro external_id(document_kind, entity_key) -%}
     case {{ document_kind }} when 'customer' then 'MLC-' when 'sales_order' then 'MLO-' else 'MLX-' end
-    || left(
-        sha256('[' || cast(to_json({{ document_kind }}) as varchar) || ',' || cast(to_json({{ entity_key }}) as varchar) || ']'),
-        20
-    )
+    || left(sha256('["' || {{ document_kind }} || '",' || {{ json_text(entity_key) }} || ']'), 20)
 {%- endmacro %}

@@ -17,7 +17,7 @@ from tests.integration.warehouse.recorded import MemoryWarehouse, record
 from tests.properties.worlds import History, histories
 
 EXAMPLES = int(os.environ.get("MESHLINE_EXAMPLES", "40"))
-POLICY = Policy(lines_limit=timedelta(minutes=3), customer_limit=timedelta(days=1))
+POLICY = Policy(lines_limit=timedelta(days=1), customer_limit=timedelta(days=2))
 MARTS = ("marts.canonical_events", "marts.event_dispositions", "marts.outbox", "marts.fct_exceptions")
 
 thoroughly = settings(

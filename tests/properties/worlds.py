@@ -162,7 +162,7 @@ class History:
 
 _modes = st.sampled_from([BuildMode.INCREMENTAL, BuildMode.INCREMENTAL, BuildMode.REPLAY, BuildMode.FULL])
 _endings = st.sampled_from([1, 1, 1, None, 0.4, 0.7, 0.9])
-_instants = st.builds(lambda day, minute: instant(minute, days=day), st.integers(0, _DAYS), st.integers(0, 12))
+_instants = st.builds(lambda day: instant(20, days=day), st.integers(0, 5))
 _days = st.integers(0, _DAYS - 1).map(lambda day: (EPOCH + timedelta(days=day)).date())
 
 
