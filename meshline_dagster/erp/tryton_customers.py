@@ -32,7 +32,7 @@ async def post_customers(session: TrytonSession, documents: Sequence[Document]) 
     for document, reply in await tell_all(missing, send):
         if reply.outcome is None:
             answers[document.external_id] = Answer(Outcome.CREATED, erp_id=str(reply.value))
-        elif reply.is_taken:
+        elif reply.says_taken("code"):
             answers[document.external_id] = await _taken(session, document.external_id, reply)
         else:
             answers[document.external_id] = reply.as_answer()

@@ -45,10 +45,9 @@ class Reply:
     is_login_refused: bool = False
     retry_after: float | None = None
 
-    @property
-    def is_taken(self) -> bool:
-        """Refused because something with this identity exists already."""
-        return self.outcome is Outcome.REJECTED and bool(_UNIQUE.search(self.message))
+    def says_taken(self, name: str) -> bool:
+        """Refused because another record has the same ``name`` (as Tryton calls the field, in lower case)."""
+        return self.outcome is Outcome.REJECTED and bool(_UNIQUE.search(self.message)) and name in self.message.lower()
 
     def as_answer(self, erp_id: str | None = None, *, touched: bool = False) -> Answer:
         """The answer for a document whose call this was.

@@ -20,6 +20,7 @@ from meshline_dagster.erp.tryton_replies import Reply, no_reply, read_reply
 
 __all__ = ["TrytonSession"]
 
+_LOGOUT_SECONDS = 5.0
 _LOGIN_PARTS = 2  # user id and token; what follows them is for chat
 
 
@@ -64,7 +65,8 @@ class TrytonSession:
         if client is None:
             return
         if header is not None:
-            await _send(client, self._path, header, {"id": 0, "method": "common.db.logout", "params": []})
+            call = {"id": 0, "method": "common.db.logout", "params": []}
+            await _send(client, self._path, header, call, limit=httpx.Timeout(_LOGOUT_SECONDS))
         await client.aclose()
 
     async def log_in(self) -> Reply:
@@ -124,9 +126,17 @@ class TrytonSession:
         return await _send(self._client, self._path, header, call)
 
 
-async def _send(client: httpx.AsyncClient, path: str, header: str | None, call: Mapping[str, Any]) -> Reply:
+async def _send(
+    client: httpx.AsyncClient,
+    path: str,
+    header: str | None,
+    call: Mapping[str, Any],
+    *,
+    limit: httpx.Timeout | None = None,
+) -> Reply:
+    headers = {"Authorization": header} if header else {}
     try:
-        response = await client.post(path, content=encode(call), headers={"Authorization": header} if header else {})
+        response = await client.post(path, content=encode(call), headers=headers, timeout=limit or client.timeout)
     except NETWORK_ERRORS as error:
         return no_reply(error)
     return read_reply(response)

@@ -32,7 +32,7 @@ class Steps:
         for work, reply in await tell_all(_open(works), send):
             if reply.outcome is None:
                 work.sale, work.touched = int(reply.value), True
-            elif reply.is_taken:
+            elif reply.says_taken("external id"):
                 taken.append(work)
             else:
                 work.settle(reply)

@@ -11,11 +11,11 @@ import dagster as dg
 from meshline_dagster.governance.notify import alert
 from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.settings import SyncSettings
-from meshline_dagster.store.exceptions import Finding, open_keys, sync_origin
+from meshline_dagster.store.exceptions import Finding, open_keys, raise_exceptions, resolve
 
 __all__ = ["check_sensor"]
 
-_FAILED = {
+_PRIORITY = {
     dg.AssetCheckSeverity.ERROR: "P2",
     dg.AssetCheckSeverity.WARN: "P3",
 }
@@ -33,10 +33,13 @@ def check_sensor(settings: SyncSettings) -> dg.SensorDefinition:
     def _sensor(context: dg.SensorEvaluationContext, meshline: MeshlineResource) -> dg.SkipReason:
         assert context.repository_def is not None
         keys = list(context.repository_def.asset_graph.asset_check_keys)
-        findings = _failing(context.instance, keys, settings)
+        findings, undecided = _failing(context.instance, keys, settings)
+        failing = {finding.trace_key for finding in findings}
+        now = datetime.now(UTC)
         with meshline.store().write() as connection:
             known = open_keys(connection, "check")
-            opened, resolved = sync_origin(connection, "check", findings, now=datetime.now(UTC))
+            opened = raise_exceptions(connection, findings, now=now)
+            resolved = resolve(connection, known - failing - undecided, resolution="the check passes again", now=now)
         for finding in findings:
             if finding.trace_key not in known:
                 alert(finding.title, f"{finding.detail}\n{finding.fix}")
@@ -45,24 +48,31 @@ def check_sensor(settings: SyncSettings) -> dg.SensorDefinition:
     return _sensor
 
 
-def _failing(instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey], settings: SyncSettings) -> list[Finding]:
+def _failing(
+    instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey], settings: SyncSettings
+) -> tuple[list[Finding], set[str]]:
+    """The checks whose last evaluation failed, and the trace keys of those that are being evaluated just now."""
     latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys))
-    findings = []
+    findings, undecided = [], set()
     for key, record in latest.items():
+        trace_key = f"check:{settings.name}:{key.asset_key.to_user_string()}:{key.name}"
         evaluation = record.evaluation if record is not None else None
-        if record is None or evaluation is None or evaluation.passed:
-            continue
-        figures = ", ".join(f"{name} {value.value}" for name, value in sorted(evaluation.metadata.items()))
-        findings.append(
-            Finding(
-                trace_key=f"check:{settings.name}:{key.asset_key.to_user_string()}:{key.name}",
-                origin="check",
-                code="check_failed",
-                title=f"The check {key.name} of {key.asset_key.to_user_string()} failed",
-                detail=f"run {record.run_id}: {evaluation.description or figures or 'no details'}"[:2000],
-                fix="Open the check in Dagster, correct the cause, and run the checks again; the writer waits if a table's verdict failed.",
-                owner="integrations" if key.name in {"schema", "dbt"} else "revops",
-                priority=_FAILED[evaluation.severity],
-            )
-        )
-    return findings
+        if not isinstance(evaluation, dg.AssetCheckEvaluation):
+            undecided.add(trace_key)
+        elif record is not None and not evaluation.passed:
+            findings.append(_finding(trace_key, key, evaluation, record.run_id))
+    return findings, undecided
+
+
+def _finding(trace_key: str, key: dg.AssetCheckKey, evaluation: dg.AssetCheckEvaluation, run_id: str) -> Finding:
+    figures = ", ".join(f"{name} {value.value}" for name, value in sorted(evaluation.metadata.items()))
+    return Finding(
+        trace_key=trace_key,
+        origin="check",
+        code="check_failed",
+        title=f"The check {key.name} of {key.asset_key.to_user_string()} failed",
+        detail=f"run {run_id}: {evaluation.description or figures or 'no details'}"[:2000],
+        fix="Open the check in Dagster, correct the cause, and run the checks again; the writer waits if a table's verdict failed.",
+        owner="integrations" if key.name == "schema" else "revops",
+        priority=_PRIORITY[evaluation.severity],
+    )

@@ -22,6 +22,7 @@ from typing import Any
 import sqlalchemy
 
 from meshline_dagster.core.errors import ConfigError
+from meshline_dagster.testing.postgres_guard import guarded, stop
 
 __all__ = ["PostgresServer", "postgres_server"]
 
@@ -32,14 +33,6 @@ _STOP_SECONDS = 30.0
 _PORTS_TO_TRY = 5
 # a test's data need not survive a power cut
 _SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200", "jit=off")
-# the server ends when our end of the pipe closes: also when we are killed
-_GUARD = """
-exec 3<&0
-"$@" </dev/null 3<&- & server=$!
-(read -r _ <&3; kill -INT "$server" 2>/dev/null) &
-exec 3<&-
-wait "$server"
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +98,7 @@ def postgres_server() -> Iterator[PostgresServer]:
         try:
             yield server
         finally:
-            _stop(process)
+            stop(process, _STOP_SECONDS)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -156,19 +149,12 @@ def _start(binaries: Path, data: Path, identity: dict[str, Any]) -> tuple[subpro
         options = [part for setting in settings for part in ("-c", setting)]
         log = data.parent / f"server-{port}.log"
         with log.open("wb") as output:
-            process = subprocess.Popen(  # noqa: S603 - our own arguments
-                ["/bin/sh", "-c", _GUARD, "sh", str(binaries / "postgres"), "-D", str(data), *options],
-                cwd="/",
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                **identity,
-            )
+            command = [str(binaries / "postgres"), "-D", str(data), *options]
+            process = guarded(command, "INT", output=output, cwd="/", **identity)
         server = PostgresServer(port, binaries)
         if _wait_until_up(server, process):
             return process, server
-        _stop(process)
+        stop(process, _STOP_SECONDS)
         words = log.read_text(errors="replace")
         if "Address already in use" not in words:
             break
@@ -193,13 +179,3 @@ def _free_port() -> int:
     with closing(socket.socket()) as probe:
         probe.bind((_HOST, 0))
         return int(probe.getsockname()[1])
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    assert process.stdin is not None
-    process.stdin.close()
-    try:
-        process.wait(timeout=_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

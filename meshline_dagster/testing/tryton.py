@@ -31,7 +31,7 @@ _PASSWORD = "meshline-on-loopback"  # noqa: S105 - of a server that lives for on
 
 @dataclass(frozen=True, slots=True)
 class TrytonCompany:
-    """One database with one company, and how to log in to it."""
+    """One database with one company, and how to log in to it; Tryton's own ``admin`` has the same password."""
 
     base_url: str
     database: str

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from meshline_dagster.core.errors import ConfigError
 from meshline_dagster.testing.postgres import PostgresServer
+from meshline_dagster.testing.postgres_guard import guarded, stop
 
 __all__ = ["DEPLOY", "VENV", "tryton_process", "write_config"]
 
@@ -24,14 +25,6 @@ DEPLOY = _ROOT / "deploy" / "tryton"
 _LISTENING = re.compile(r"Listening at: (http://127\.0\.0\.1:\d+)")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
-# the server ends when our end of the pipe closes: also when we are killed
-_GUARD = """
-exec 3<&0
-"$@" </dev/null 3<&- & server=$!
-(read -r _ <&3; kill -QUIT "$server" 2>/dev/null) &
-exec 3<&-
-wait "$server"
-"""
 
 
 def write_config(folder: Path, postgres: PostgresServer) -> Path:
@@ -58,19 +51,12 @@ def tryton_process(config: Path, database: str, *, threads: int = 8) -> Iterator
     options = ["--bind", "127.0.0.1:0", "--workers", "1", "--threads", str(threads), "--keep-alive", "30"]
     command = [str(VENV / "bin" / "gunicorn"), *options, "--no-control-socket", "trytond.application:app"]
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own arguments
-            ["/bin/sh", "-c", _GUARD, "sh", *command],
-            env={**os.environ, "TRYTOND_CONFIG": str(config), "TRYTOND_DATABASE_NAMES": database},
-            cwd=config.parent,
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+        environment = {**os.environ, "TRYTOND_CONFIG": str(config), "TRYTOND_DATABASE_NAMES": database}
+        process = guarded(command, "QUIT", output=output, cwd=config.parent, env=environment)
     try:
         yield _await_url(process, log)
     finally:
-        _stop(process)
+        stop(process, _STOP_SECONDS)
 
 
 def _await_url(process: subprocess.Popen[bytes], log: Path) -> str:
@@ -81,13 +67,3 @@ def _await_url(process: subprocess.Popen[bytes], log: Path) -> str:
             return found[1]
         time.sleep(0.05)
     raise ConfigError(f"the Tryton server did not start; it said: {log.read_text(errors='replace')[-2000:]}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    assert process.stdin is not None
-    process.stdin.close()
-    try:
-        process.wait(timeout=_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -181,6 +182,30 @@ def test_an_amendment_changes_empties_and_adds_lines_and_the_invoice_follows(wri
     assert invoices == [Decimal("15842.50")]
     assert difference(ORDER, third.payload, back) is None
     assert invoiced(sql, third) == [Decimal(1650)]
+
+
+def test_what_is_invoiced_already_is_corrected_by_documents_of_its_own(writer, company, sample, sql):
+    first, second = sample.order(1, LINES), sample.order(1, LINES[:1], version=2)
+    admin = TrytonSession(company.base_url, company.database, "admin", company.password, 1)
+
+    async def work(opened):
+        await settle(opened, sample.customer(), first)
+        admin.connect(max_in_flight=1, request_timeout=60)
+        [sale] = await admin.rows("sale.sale", [["external_id", "=", first.external_id]], ["invoices"])
+        await admin.ask("account.invoice", "write", sale["invoices"], {"invoice_date": date(2017, 4, 30)})
+        await admin.ask("account.invoice", "post", sale["invoices"])
+        await settle(opened, second)
+        [sale] = await admin.rows("sale.sale", [["external_id", "=", first.external_id]], ["invoices"])
+        invoices = await admin.rows("account.invoice", [["id", "in", sale["invoices"]]], ["state", "untaxed_amount"])
+        await admin.aclose()
+        return await find_one(opened, second), invoices
+
+    [found], invoices = run(writer, work)
+    assert difference(ORDER, second.payload, found) is None
+    assert sorted((one["state"], one["untaxed_amount"]) for one in invoices) == [
+        ("draft", Decimal(-550)),
+        ("posted", Decimal(1650)),
+    ]
 
 
 def test_an_amendment_of_another_customer_moves_the_sale(writer, sample):
