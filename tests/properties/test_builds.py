@@ -8,12 +8,11 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, given, note, settings
 
 from meshline_dagster.warehouse.records import BuildMode, Policy
 from tests.integration.warehouse.landed import Project
-from tests.integration.warehouse.recorded import MemoryWarehouse, record
+from tests.integration.warehouse.recorded import MemoryWarehouse
 from tests.properties.worlds import History, histories
 
 EXAMPLES = int(os.environ.get("MESHLINE_EXAMPLES", "40"))
@@ -28,23 +27,18 @@ thoroughly = settings(
 )
 
 
-@pytest.fixture(scope="session")
-def recording(tmp_path_factory):
-    return record(tmp_path_factory.mktemp("recording"))
-
-
 def _rows(warehouse):
     return {mart: warehouse.rows(mart) for mart in MARTS}
 
 
-def _at_once(recording, folder: Path, history: History):
+def _at_once(folder: Path, history: History):
     """One full build over everything, landed in one go in the order of the world."""
     project = Project(folder / "at once", policy=POLICY)
     project.land(history.world)
     for step in history.steps:
         for decision in step.decisions:
             project.map(*decision)
-    warehouse = MemoryWarehouse(recording)
+    warehouse = MemoryWarehouse()
     warehouse.build(project.spec(BuildMode.FULL, as_of=history.as_of))
     try:
         return _rows(warehouse)
@@ -52,9 +46,9 @@ def _at_once(recording, folder: Path, history: History):
         warehouse.close()
 
 
-def _step_by_step(recording, folder: Path, history: History):
+def _step_by_step(folder: Path, history: History):
     project = Project(folder / "step by step", policy=POLICY)
-    warehouse = MemoryWarehouse(recording)
+    warehouse = MemoryWarehouse()
     try:
         for step in history.steps:
             project.land([history.world[place] for place in step.landed])
@@ -70,10 +64,10 @@ def _step_by_step(recording, folder: Path, history: History):
 
 @thoroughly
 @given(history=histories())
-def test_any_sequence_of_builds_leaves_what_one_full_build_leaves(recording, history):
+def test_any_sequence_of_builds_leaves_what_one_full_build_leaves(history):
     with tempfile.TemporaryDirectory() as folder:
-        expected = _at_once(recording, Path(folder), history)
-        found = _step_by_step(recording, Path(folder), history)
+        expected = _at_once(Path(folder), history)
+        found = _step_by_step(Path(folder), history)
     for mart in MARTS:
         note(f"{mart}: {len(expected[mart])} rows")
         assert found[mart] == expected[mart], mart

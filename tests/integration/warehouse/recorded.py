@@ -5,9 +5,11 @@ Real builds are recorded, statement by statement; a build in memory then goes th
 """
 
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from meshline_dagster.warehouse.extracts import mark_applied
 from meshline_dagster.warehouse.records import BuildMode, BuildSpec
 from tests.integration.warehouse.landed import Project
 
-__all__ = ["MemoryWarehouse", "Recording", "record"]
+__all__ = ["MemoryWarehouse", "Recording", "recording"]
 
 _WRITES = re.compile(r"\s*(/\*.*?\*/\s*)*(create|insert|delete|drop)\b", re.IGNORECASE | re.DOTALL)
 _NODE = re.compile(r'"node_id": "([^"]+)"')
@@ -39,9 +41,15 @@ class Recording:
     incremental: Script
 
 
-def record(folder: Path) -> Recording:
+@cache
+def recording() -> Recording:
+    """The recording of this process; the first call takes some seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _record(Project(Path(folder)))
+
+
+def _record(project: Project) -> Recording:
     """Run three real builds of nothing, and take down what they send."""
-    project = Project(folder)
     kinds = {}
     for kind in ("new", "full", "incremental"):
         spec = project.spec(BuildMode.INCREMENTAL if kind == "incremental" else BuildMode.FULL)
@@ -81,8 +89,8 @@ def _listening() -> Iterator[list[str]]:
 class MemoryWarehouse:
     """A warehouse in memory, built by recorded statements."""
 
-    def __init__(self, recording: Recording) -> None:
-        self._recording = recording
+    def __init__(self) -> None:
+        self._recording = recording()
         self.connection = duckdb.connect()
         self.connection.execute("ATTACH ':memory:' AS warehouse; USE warehouse; SET TimeZone = 'UTC'; SET threads = 1")
 
