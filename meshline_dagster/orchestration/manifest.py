@@ -1,13 +1,14 @@
 """The parsed dbt project, as dagster-dbt wants it: made once for each version of the project and kept under ``MESHLINE_HOME``."""
 
 import json
+import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from meshline_dagster.store import location
-from meshline_dagster.warehouse.dbt import project_hash, run_dbt
+from meshline_dagster.warehouse.dbt import manifest_json, project_hash
 
 __all__ = ["dbt_target_path", "manifest"]
 
@@ -28,8 +29,13 @@ def manifest() -> Mapping[str, Any]:
 
 @cache
 def _manifest(target: Path, warehouse: Path) -> Mapping[str, Any]:
-    path = target / "manifest.json"
-    if not path.exists():
-        run_dbt(["parse"], warehouse=warehouse, target_path=target).raise_for_failure()
-    content: Mapping[str, Any] = json.loads(path.read_text())
+    path = target / "dagster-manifest.json"
+    if path.exists():
+        kept: Mapping[str, Any] = json.loads(path.read_text())
+        return kept
+    content = manifest_json(warehouse=warehouse, target_path=target)
+    target.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(content))
+    temporary.replace(path)
     return content

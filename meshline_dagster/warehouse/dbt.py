@@ -1,13 +1,15 @@
 """dbt in this process, with the parsed project kept.
 
-A dbt subprocess costs ten seconds and more; a warm ``dbtRunner`` with its manifest kept, a quarter of one. So the manifest is
-parsed once per process and again when a file of the project has changed. dbt is imported only when it runs.
+A dbt subprocess costs ten seconds and more; a warm ``dbtRunner`` with its manifest kept, a quarter of one. So the project is
+parsed again only when one of its files has changed. dbt is imported only when it runs.
 """
 
 import hashlib
+import json
 import os
+import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -15,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from meshline_dagster.core.errors import ConfigError, PermanentError
+from meshline_dagster.core.identity import sha256_hex
 
-__all__ = ["DbtResult", "NodeResult", "project_dir", "project_hash", "run_dbt"]
+__all__ = ["DbtResult", "NodeResult", "manifest_json", "project_dir", "project_hash", "run_dbt"]
 
 _SOURCES = ("*.sql", "*.yml", "*.yaml", "*.csv", "*.md")
 _LOCK = threading.RLock()
@@ -112,7 +115,7 @@ def run_dbt(
     profiles = (profiles_dir or root).resolve()
     with _LOCK, _environment(warehouse):
         common = _common_arguments(root, profiles, target_path.resolve())
-        manifest = _manifest(root, warehouse, common)
+        manifest = _manifest(root, warehouse, common, target_path)
         if isinstance(manifest, DbtResult):
             return manifest
         return _invoke([*args, *common], manifest, on_event)
@@ -126,19 +129,58 @@ def _common_arguments(root: Path, profiles: Path, target: Path) -> list[str]:
     ]
 
 
-def _manifest(root: Path, warehouse: Path, common: list[str]) -> Any:
-    """The parsed project. Relation names hold the database's name, which is the stem of its file: hence part of the key."""
+def manifest_json(*, warehouse: Path, target_path: Path, project: Path | None = None) -> Mapping[str, Any]:
+    """The parsed project as the content of ``manifest.json``.
+
+    Raises:
+        PermanentError: the project does not parse.
+    """
+    root = (project or project_dir()).resolve()
+    with _LOCK, _environment(warehouse):
+        manifest = _manifest(root, warehouse, _common_arguments(root, root, target_path.resolve()), target_path)
+    if isinstance(manifest, DbtResult):
+        manifest.raise_for_failure()
+    content: Mapping[str, Any] = json.loads(json.dumps(manifest.writable_manifest().to_dict(omit_none=False)))
+    return content
+
+
+def _manifest(root: Path, warehouse: Path, common: list[str], target: Path) -> Any:
+    """The parsed project: kept in the process, and beside dbt's artifacts for the next process.
+
+    Relation names hold the database's name, which is the stem of its file: hence part of the key.
+    """
     key = (str(root), warehouse.stem, project_hash(root))
     if key not in _MANIFESTS:
-        from dbt.cli.main import dbtRunner  # noqa: PLC0415 - seconds of imports, only for those who build
-
-        outcome = dbtRunner().invoke(["parse", *common])
-        if not outcome.success:
-            return DbtResult(success=False, error=f"the project {root} does not parse: {outcome.exception}")
+        kept = target / f"parsed-{sha256_hex('/'.join(key).encode())[:16]}.msgpack"
+        manifest = _load(kept) or _parse(root, common, kept)
+        if isinstance(manifest, DbtResult):
+            return manifest
         for old in [one for one in _MANIFESTS if one[:2] == key[:2]]:
             del _MANIFESTS[old]
-        _MANIFESTS[key] = outcome.result
+        _MANIFESTS[key] = manifest
     return _MANIFESTS[key]
+
+
+def _load(kept: Path) -> Any:
+    if not kept.exists():
+        return None
+    from dbt.contracts.graph.manifest import Manifest  # noqa: PLC0415 - seconds of imports, only for those who build
+
+    manifest = Manifest.from_msgpack(kept.read_bytes())
+    manifest.build_flat_graph()
+    return manifest
+
+
+def _parse(root: Path, common: list[str], kept: Path) -> Any:
+    from dbt.cli.main import dbtRunner  # noqa: PLC0415 - as above
+
+    outcome = dbtRunner().invoke(["parse", *common])
+    if not outcome.success:
+        return DbtResult(success=False, error=f"the project {root} does not parse: {outcome.exception}")
+    temporary = kept.with_name(f"{kept.name}.{os.getpid()}")
+    shutil.copyfile(kept.with_name("partial_parse.msgpack"), temporary)
+    temporary.replace(kept)
+    return outcome.result
 
 
 def _invoke(args: list[str], manifest: Any, on_event: Callable[[Any], None] | None) -> DbtResult:
