@@ -30,6 +30,11 @@ class Lived:
             assert self._warehouse.rows(mart) == at_once.rows(mart), mart
         at_once.close()
 
+    def break_off(self, *rows: Row, stop_at: float, **spec: Any) -> None:
+        """Land rows, and begin a build that breaks off after this share of its models."""
+        self.project.land(rows)
+        self._warehouse.build(self.project.spec(**spec), stop_at=stop_at)
+
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """What a query finds."""
         return self._warehouse.connection.execute(sql).fetchall()

@@ -102,6 +102,55 @@ def test_a_line_without_code_takes_the_code_of_its_product_when_that_arrives(liv
     assert lived.dispositions == [("D1", 1, *POST)]
 
 
+def test_a_mapping_heals_and_unheals_the_orders_that_name_the_code_whatever_their_day(lived):
+    lived.build(*CATALOG, deal("D1", instant(days=-400)), line("L1", "D1", instant(days=-400), ProductCode="SKU1"))
+    assert lived.exceptions == [("D1", "product_unmapped")]
+    lived.project.map("product", "SKU1", "SKU-1")
+    lived.build()
+    assert (lived.exceptions, lived.dispositions) == ([], [("D1", 1, *POST)])
+    lived.project.map("product", "SKU1", None)
+    lived.build()
+    assert lived.exceptions == [("D1", "product_unmapped")]
+
+
+def test_a_mapping_counts_as_soon_as_the_product_that_it_names_is_there(lived):
+    lived.project.map("product", "SKU1", "SKU-9")
+    lived.build(*CATALOG, deal("D1", instant()), line("L1", "D1", instant(), ProductCode="SKU1"))
+    assert lived.exceptions == [("D1", "product_unmapped")]
+    lived.build(product("P9", "SKU-9", instant(days=1)))
+    assert lived.exceptions == []
+
+
+def test_a_mapping_also_concerns_lines_that_name_their_product_by_id_alone(lived):
+    lived.build(account("A1"), product("P1", "SKU1", active=False), product("P2", "SKU-1"))
+    lived.build(deal("D1", instant()), line("L1", "D1", instant(), ProductCode=None))
+    assert lived.exceptions == [("D1", "product_inactive")]
+    lived.project.map("product", "SKU1", "SKU-1")
+    lived.build()
+    assert lived.exceptions == []
+
+
+def test_a_mapped_customer_is_waited_for_and_comes(lived):
+    lived.project.map("customer", "A2", "A3")
+    order = [deal("D1", instant(), AccountId="A2"), line("L1", "D1", instant())]
+    lived.build(product("P1", "SKU-1"), account("A2"), *order, as_of=instant(10))
+    assert lived.dispositions == [("D1", 1, "hold", ["customer_not_landed"])]
+    lived.build(account("A3", instant(15)), as_of=instant(20))
+    assert [row[0] for row in lived.outbox] == ["crm/account/A3", "crm/opportunity/D1"]
+
+
+def test_a_reduction_takes_from_lines_of_its_product_and_price_whatever_their_terms(lived):
+    terms = [{"ServiceDate": date(2026, month, 1), "End_Date__c": date(2027, 2, 28)} for month in (3, 6, 9)]
+    link = {"Type": "Amendment", "Original_Opportunity__c": "D1"}
+    lived.build(*CATALOG, deal("D1", instant()), line("L1", "D1", instant(), **terms[0]))
+    lived.build(deal("D2", instant(9), amount=200, **link), line("L2", "D2", instant(9), quantity=2, **terms[1]))
+    newest = "SELECT list_transform(max_by(lines, position), lambda one: [one.quantity, month(one.start_date)]) FROM marts.canonical_events"
+    assert lived.query(newest) == [([[3, 3], [2, 6]],)]
+    lived.build(deal("D3", instant(99), amount=-400, **link), line("L3", "D3", instant(99), quantity=-4, **terms[2]))
+    assert lived.query(newest) == [([[1, 3]],)]
+    assert lived.dispositions[-1] == ("D1", 3, *POST)
+
+
 def test_payment_terms_and_tax_are_translated_for_orders_that_were_there_before(lived):
     lived.build(*CATALOG, deal("D1", instant(), Payment_Terms__c="NET30"), line("L1", "D1", instant()))
     assert '"payment_terms":"NET30"' in lived.outbox[1][2]
@@ -156,6 +205,48 @@ def test_a_deal_that_is_deleted_or_lost_again_cancels_its_order(lived, end):
     lived.build(end)
     operations = [operation for key, operation, _ in lived.outbox if key == "crm/opportunity/D1"]
     assert operations == ["create", "cancel"]
+
+
+@pytest.mark.parametrize("late", [0, 1])
+@pytest.mark.parametrize("tie", [False, True])
+def test_of_two_versions_of_one_second_the_last_observed_counts_whichever_arrives_first(lived, late, tie):
+    early = [
+        deal("D1", instant(), amount=100),
+        line("L1", "D1", instant(), quantity=1),
+        account("A1", Name="Early"),
+        product("P1", "SKU-0"),
+    ]
+    final = [deal("D1", instant()), line("L1", "D1", instant()), account("A1", Name="Final"), product("P1", "SKU-1")]
+    landings = [early, final] if late else [final, early]
+    if not tie:
+        final[:] = [(view, row | {"_observed_at": instant(9)}) for view, row in final]
+    for rows in landings:
+        lived.build(*rows)
+    found = lived.query("SELECT amount, lines[1].quantity FROM marts.canonical_events")
+    assert found == [(300, 3)] or tie
+    if not tie:
+        assert "Final" in lived.outbox[0][2]
+
+
+def test_of_two_links_of_one_second_the_last_observed_counts_whichever_arrives_first(lived):
+    orders = [deal("D1", instant()), line("L1", "D1", instant()), deal("D2", instant()), line("L2", "D2", instant())]
+    link = {"amount": 100, "Type": "Amendment"}
+    view, final = deal("D3", instant(5), Original_Opportunity__c="D2", **link)
+    lived.build(
+        *CATALOG, *orders, (view, final | {"_observed_at": instant(9)}), line("L3", "D3", instant(5), quantity=1)
+    )
+    lived.build(deal("D3", instant(5), Original_Opportunity__c="D1", **link))
+    newest = "SELECT order_id, max_by(amount, position) FROM marts.canonical_events GROUP BY ALL ORDER BY ALL"
+    assert lived.query(newest) == [("D1", 300), ("D2", 400)]
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7, 0.8, 0.9, 0.99])
+def test_what_a_build_that_broke_off_had_begun_is_recomputed_by_the_next(lived, share):
+    lived.build(*CATALOG, deal("D1", instant()), line("L1", "D1", instant()), as_of=instant(10))
+    lived.break_off(deal("D1", instant(5), amount=400), account("A1", instant(5), Name="New"), stop_at=share)
+    lived.project.planned()  # the rows are not new any more: only the broken build knows what it was about to do
+    lived.build(as_of=instant(20))
+    assert lived.touched == ["crm/account/A1", "crm/opportunity/D1"]
 
 
 def test_a_late_earlier_version_changes_labels_and_no_ids(lived):

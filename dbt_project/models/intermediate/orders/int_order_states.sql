@@ -7,68 +7,20 @@ with deals as (
     select * from {{ ref('int_deal_versions') }}
 ),
 
-lines as (
-    select * from {{ ref('int_deal_line_versions') }}
-),
-
-first_won as (
-    select entity_key, min(valid_from) as changed_at from deals where is_won and not is_deleted group by entity_key
-),
-
-stamps as (
-    select entity_key, valid_from as changed_at from deals
-    union
-    select entity_key, valid_from from lines
-    union
-    select entity_key, valid_to from lines where valid_to < timestamptz '9999-12-31 00:00:00+00'
-),
-
 points as (
-    select stamps.entity_key, stamps.changed_at
-    from stamps
-    inner join first_won on stamps.entity_key = first_won.entity_key and stamps.changed_at >= first_won.changed_at
+    select * from {{ ref('int_order_points') }}
 ),
 
--- won deals of the entity at each point
 won as (
-    select points.changed_at, deals.*
-    from points
-    inner join deals
-        on points.entity_key = deals.entity_key
-        and deals.valid_from <= points.changed_at
-        and points.changed_at < deals.valid_to
-    where deals.is_won and not deals.is_deleted
+    select * from {{ ref('int_order_deals') }}
 ),
 
 won_lines as (
-    select
-        won.changed_at,
-        lines.*,
-        max(case when won.is_root then 0 else 1 end) over (partition by won.entity_key, won.changed_at) = 1 as is_netted
-    from won
-    inner join lines
-        on won.source = lines.source
-        and won.deal_id = lines.deal_id
-        and lines.valid_from <= won.changed_at
-        and won.changed_at < lines.valid_to
+    select * from {{ ref('int_order_deal_lines') }}
 ),
 
 target_lines as (
-    select
-        entity_key, changed_at, line_id, product_id, product_code, description, quantity, uom, unit_price, discount, amount,
-        charge_type, start_date, end_date, billing_frequency
-    from won_lines
-    where not is_netted
-    union all
-    select
-        entity_key, changed_at, min(line_id), product_id, product_code, min(description), sum(quantity), uom, unit_price, discount,
-        sum(amount), charge_type, start_date, end_date, billing_frequency
-    from won_lines
-    where is_netted
-    group by
-        entity_key, changed_at, product_id, product_code, uom, unit_price, discount, charge_type, start_date, end_date,
-        billing_frequency
-    having sum(quantity) is distinct from 0
+    select * from {{ ref('int_order_lines') }}
 ),
 
 line_texts as (

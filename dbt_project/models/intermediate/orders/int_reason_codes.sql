@@ -20,7 +20,7 @@ from (
     ('reopened', 40, 'review', 'finance', 'P2', 'A cancelled order is open again',
         'Decide whether the order lives: enter a new opportunity for it, or set this one back to lost.'),
     ('net_quantity_negative', 45, 'review', 'revops', 'P2', 'Amendments take away more than was ordered',
-        'Correct the amendment so that sku, unit of measure, price, discount and dates match the line that it reduces.'),
+        'Correct the amendment so that product, unit of measure, price and discount match the line that it reduces.'),
     ('customer_missing', 50, 'review', 'revops', 'P2', 'The deal names no customer',
         'Enter the account on the opportunity in the CRM.'),
     ('currency_missing', 55, 'review', 'finance', 'P2', 'The deal has no currency',
