@@ -146,12 +146,22 @@ class Project:
         for view, row in rows:
             by_view.setdefault(view, []).append(row if observed_at is None else row | {"_observed_at": observed_at})
         for view, some in by_view.items():
-            path = self.folder / "landing" / f"{view}.{len(self._files)}.parquet"
-            path.parent.mkdir(parents=True, exist_ok=True)
             types = _OWN | dict(LANDING_COLUMNS[view])
             schema = pa.schema([(name, _TYPES[kind]) for name, kind in types.items()])
-            pq.write_table(pa.Table.from_pylist(some, schema=schema), path)
-            self._files.append(_Landed(view, path, "erp" if view.startswith("erp__") else instance))
+            self._write(
+                view, pa.Table.from_pylist(some, schema=schema), "erp" if view.startswith("erp__") else instance
+            )
+
+    def _write(self, view: str, table: pa.Table, instance: str) -> None:
+        path = self.folder / "landing" / f"{view}.{len(self._files)}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, path)
+        self._files.append(_Landed(view, path, instance))
+
+    def land_table(self, view: str, table: pa.Table, *, observed_at: datetime, instance: str = "crm") -> None:
+        """Write what a feed has read, as the landing zone would."""
+        observed = pa.array([observed_at] * len(table), pa.timestamp("us", tz="UTC"))
+        self._write(view, table.append_column("_observed_at", observed), instance)
 
     def map(self, kind: str, source_value: str, target_value: str | None) -> None:
         """Decide (or, by None, revoke) a mapping."""
@@ -192,21 +202,18 @@ class Project:
 
     def build(self, mode: BuildMode = BuildMode.INCREMENTAL, **spec: Any) -> BuildResult:
         """Build what is landed now, and move the cursor."""
-        result = builds.build(
-            self.warehouse,
-            self.spec(mode, **spec),
-            published_root=self.published,
-            target_path=self.target,
-        )
+        return self.build_as(self.spec(mode, **spec))
+
+    def build_as(self, spec: BuildSpec) -> BuildResult:
+        """Build to a specification, and move the cursor."""
+        result = builds.build(self.warehouse, spec, published_root=self.published, target_path=self.target)
         self.planned()
         return result
 
-    def read(self, table: str, *, order_by: str = "all") -> list[dict[str, Any]]:
-        """All rows of a warehouse table."""
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """What a query finds in the warehouse."""
         with open_warehouse(self.warehouse) as connection:
-            result = connection.execute(f"SELECT * FROM {table} ORDER BY {order_by}")
-            names = [column[0] for column in result.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+            return connection.execute(sql).fetchall()
 
     def file(self, result: BuildResult, name: str) -> list[dict[str, Any]]:
         """The rows of a published file."""
