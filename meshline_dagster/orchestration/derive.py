@@ -54,7 +54,7 @@ def derive_assets(settings: SyncSettings, feeds: Sequence[FeedSpec]) -> dg.Asset
     def _derive(context: dg.AssetExecutionContext, meshline: MeshlineResource) -> Iterator[Any]:
         path = meshline.warehouse_path
         with open_warehouse(path, timeout=LOCK_WAIT, filesystem=meshline.zone().filesystem) as connection:
-            build, prepared = _begin(settings, feeds, meshline, connection, run_id=context.run_id)
+            build, prepared = _begin(settings, feeds, meshline, connection, run_id=context.run.run_id)
             context.log.info("build %s: %s (%s)", build.id, prepared.mode, prepared.why)
             events: list[Any] = []
             result = run_dbt(

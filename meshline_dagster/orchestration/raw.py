@@ -74,7 +74,7 @@ def raw_asset(
         metadata: dict[str, Any] = {"mode": mode.value}
         result = None
         if mode is RunMode.POLL:
-            result = poll_feed(settings, meshline, connect(), run_id=context.run_id)
+            result = poll_feed(settings, meshline, connect(), run_id=context.run.run_id)
             log_other_days(context, result, first, last)
             metadata |= poll_metadata(result)
         elif mode is RunMode.RE_EXTRACT:
@@ -84,14 +84,14 @@ def raw_asset(
                 meshline.zone(),
                 connect(),
                 window,
-                run_id=context.run_id,
+                run_id=context.run.run_id,
                 origin=settings.origin_instant,
             )
             _raise_rejected(meshline, result)
             metadata |= poll_metadata(result)
         if mode is not RunMode.POLL:
             with meshline.store().write() as connection:
-                request_replay(connection, first, last, run_id=context.run_id, now=datetime.now(UTC))
+                request_replay(connection, first, last, run_id=context.run.run_id, now=datetime.now(UTC))
         return dg.MaterializeResult(
             metadata=metadata | landed_metadata(meshline, feed_name, first, last),
             check_results=[_schema_check(meshline, feed_name, result)],
@@ -162,7 +162,7 @@ def log_other_days(context: dg.AssetExecutionContext, result: PollResult, first:
     """Report what a poll filed under days that are no partitions of this run; of very many, the latest."""
     days = [day for day in sorted(result.days) if not first <= day <= last]
     for day in days[-_MOST_DAYS:]:
-        metadata = {"rows landed": result.days[day], "run": context.run_id}
+        metadata = {"rows landed": result.days[day], "run": context.run.run_id}
         context.log_event(
             dg.AssetMaterialization(asset_key=context.asset_key, partition=day.isoformat(), metadata=metadata)
         )

@@ -31,7 +31,7 @@ def read_back_asset(settings: SyncSettings) -> dg.AssetsDefinition:
         description="Sales orders as the ERP holds them, landed by the day on which they changed there.",
     )
     def _read_back(context: dg.AssetExecutionContext, meshline: MeshlineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster does not know the parameterised form
-        result = poll_feed(settings, meshline, ErpFeed(connect_writer(settings)), run_id=context.run_id)
+        result = poll_feed(settings, meshline, ErpFeed(connect_writer(settings)), run_id=context.run.run_id)
         first, last = result.window.start.date(), result.window.end.date()
         return dg.MaterializeResult(metadata=poll_metadata(result) | landed_metadata(meshline, feed_name, first, last))
 

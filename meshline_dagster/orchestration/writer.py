@@ -52,11 +52,11 @@ def postings_asset(settings: SyncSettings) -> dg.AssetsDefinition:
             with store.read() as connection:
                 check_verdicts(connection)
                 paused = pause_of(connection, options.destination)
-            planned = plan_published(settings, meshline, actor=context.run_id)
+            planned = plan_published(settings, meshline, actor=context.run.run_id)
             if paused is not None:
                 context.log.warning("posting to %s is paused by %s: what is planned waits", paused.scope, paused.actor)
                 return dg.MaterializeResult(metadata={"paused": True} | _metadata(settings, meshline, planned, None))
-            report = asyncio.run(deliver(store, connect_writer(settings), options, actor=context.run_id))
+            report = asyncio.run(deliver(store, connect_writer(settings), options, actor=context.run.run_id))
         except GateError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         if report.outage:

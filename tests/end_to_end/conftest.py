@@ -1,0 +1,128 @@
+"""A whole sync in a folder of its own: sandbox CRM and ERP over HTTP, the reference code location, Dagster's storage."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from meshline_dagster.cli.demo import dagster_home
+from meshline_dagster.governance.figures import read_figures
+from meshline_dagster.orchestration.manifest import dbt_target_path
+from meshline_dagster.sandbox.crm import CrmSandbox, create_app, generate
+from meshline_dagster.sandbox.erp.app import create_app as create_erp
+from meshline_dagster.sandbox.serve import serve
+from meshline_dagster.store import location
+from meshline_dagster.store.engine import open_store
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+ROOT = Path(__file__).resolve().parents[2]
+WORKER = Path(__file__).with_name("run_job.py")
+
+
+class Place:
+    """One installation: its stores, its servers, its code location."""
+
+    def __init__(self, home, crm, erp_url, world):
+        self.home, self.crm, self.erp_url, self.world = home, crm, erp_url, world
+
+    def definitions(self):
+        from assets.definitions import defs
+
+        return defs()
+
+    def run(self, job="crm_to_erp_sync", *, mode="poll", days=None, instance=None, ops=None):
+        """Run a job of the reference code location in this process; a poll unless told otherwise."""
+        import dagster as dg
+
+        from meshline_dagster.orchestration.partitions import today
+
+        first, last = days or (today(), today())
+        tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+        if mode is not None:
+            tags["meshline/mode"] = mode
+        definition = self.definitions().get_repository_def().get_job(job)
+        if ops is not None:
+            definition = definition.get_subset(asset_selection={dg.AssetKey(key) for key in ops})
+        with dg.DagsterInstance.get() as found:
+            return definition.execute_in_process(
+                run_config=QUIET, instance=instance or found, tags=tags, raise_on_error=False
+            )
+
+    def start(self, *arguments):
+        """The same in a process of its own."""
+        return subprocess.Popen(
+            [sys.executable, str(WORKER), *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+
+    def command(self, *arguments):
+        """The command line, as a user types it."""
+        command = [sys.executable, "-c", "from meshline_dagster.cli import main; main()", *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    def store(self):
+        return open_store(location.store_url())
+
+    def figures(self):
+        store = self.store()
+        try:
+            return read_figures(store, location.published_path(), "sandbox")
+        finally:
+            store.close()
+
+    def oracle(self):
+        """What the ERP itself says that it holds."""
+        return httpx.get(f"{self.erp_url}/control/oracle", timeout=60).json()
+
+    def orders(self):
+        return self.oracle()["orders"]
+
+    def faults(self, *plan):
+        httpx.post(f"{self.erp_url}/control/faults", json={"plan": list(plan)}, timeout=10).raise_for_status()
+
+    def status(self):
+        done = self.command("status", "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="session")
+def parsed(tmp_path_factory):
+    """The parsed dbt project, made once for all places of this process."""
+    from meshline_dagster.orchestration.manifest import manifest
+
+    before = dict(os.environ)
+    os.environ["MESHLINE_HOME"] = str(tmp_path_factory.mktemp("parsed"))
+    manifest()
+    folder = dbt_target_path()
+    os.environ.clear()
+    os.environ.update(before)
+    return folder
+
+
+@pytest.fixture
+def world():
+    """Override it to serve other records."""
+    return generate(11, deals=60, days=30, bad_share=0.2)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, parsed, world):
+    home = tmp_path / "meshline"
+    monkeypatch.setenv("MESHLINE_HOME", str(home))
+    for name in ("MESHLINE_STORE_URL", "MESHLINE_LANDING", "MESHLINE_WAREHOUSE", "MESHLINE_ALERT_URLS"):
+        monkeypatch.delenv(name, raising=False)
+    shutil.copytree(parsed, dbt_target_path())
+    monkeypatch.setenv("DAGSTER_HOME", str(dagster_home(home / "dagster")))
+    crm = CrmSandbox(world)
+    with serve(create_app(crm)) as crm_url, serve(create_erp(home / "erp.db")) as erp_url:
+        monkeypatch.setenv("MESHLINE_CRM_URL", crm_url)
+        monkeypatch.setenv("MESHLINE_CRM_CLIENT_ID", "sandbox-client")
+        monkeypatch.setenv("MESHLINE_CRM_CLIENT_SECRET", "sandbox-secret")
+        monkeypatch.setenv("MESHLINE_ERP_URL", erp_url)
+        monkeypatch.setenv("MESHLINE_ERP_TOKEN", "sandbox")
+        yield Place(home, crm, erp_url, world)

@@ -1,0 +1,20 @@
+"""Run the sync of the reference code location once, in a process that a test can kill: ``python run_job.py MODE FIRST LAST``."""
+
+import sys
+
+import dagster as dg
+
+from assets.definitions import defs
+
+if __name__ == "__main__":
+    mode, first, last = sys.argv[1:4]
+    tags = {
+        "dagster/asset_partition_range_start": first,
+        "dagster/asset_partition_range_end": last,
+        "meshline/mode": mode,
+    }
+    quiet = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+    with dg.DagsterInstance.get() as instance:
+        job = defs().get_repository_def().get_job("crm_to_erp_sync")
+        done = job.execute_in_process(run_config=quiet, instance=instance, tags=tags, raise_on_error=False)
+    sys.exit(0 if done.success else 1)

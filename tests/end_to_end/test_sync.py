@@ -1,0 +1,113 @@
+"""One sync of the reference code location, as its users meet it: posted, explained, repeated, paused, refused."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import httpx
+import pytest
+
+from meshline_dagster.store.postings import ledger_counts
+from meshline_dagster.store.verdicts import record_verdict
+
+pytestmark = pytest.mark.slow
+
+
+def documents(place):
+    return httpx.get(
+        f"{place.erp_url}/v1/sales-orders",
+        params={"limit": 500},
+        headers={"Authorization": "Bearer sandbox"},
+        timeout=30,
+    ).json()["documents"]
+
+
+def expected(place):
+    """Open orders that must be in the ERP by the world's ground truth: id -> (currency, amount)."""
+    orders = place.world.ground_truth["orders"]
+    return {
+        key: (order["currency"], Decimal(order["amount"]))
+        for key, order in orders.items()
+        if order["class"] == "post" and order["status"] == "open"
+    }
+
+
+def test_what_the_ground_truth_says_is_in_the_erp_and_a_second_run_and_a_replay_write_nothing(place):
+    assert place.run().success
+    found = {
+        document["order_number"]: (document["currency"], Decimal(document["amount"]))
+        for document in documents(place)
+        if document["status"] == "open"
+    }
+    assert found == expected(place)
+    journal = place.oracle()["journal"]
+    figures = place.status()
+    assert figures["in_exception"] == sum(
+        1 for order in place.world.ground_truth["orders"].values() if order["class"] in {"review", "reject"}
+    )
+    assert figures["duplicates_in_erp"] == 0
+    assert figures["unaccounted"] == 0
+    assert figures["drift_by_money"] == 0.0
+    assert sum(figures["classes"].values()) == figures["events"]
+    assert place.run().success
+    assert place.run(mode=None, days=("2026-01-01", "2026-04-05")).success
+    assert place.oracle()["journal"] == journal
+
+
+def test_an_exception_tells_owner_reason_and_fix_and_a_trace_shows_the_way(place):
+    assert place.run().success
+    listed = place.command("exceptions", "list", "--json", "--limit", "0")
+    assert listed.returncode == 0
+    assert all(word in listed.stdout for word in ('"owner": "revops"', '"fix":', "product_unmapped"))
+    order = next(iter(expected(place)))
+    traced = place.command("trace", order, "--json")
+    assert traced.returncode == 0, traced.stderr
+    for step in ('"changes": [{', '"events": [{', '"postings": [{', '"attempts": [{', '"reconciliation": [{'):
+        assert step in traced.stdout
+    assert place.command("trace", "no-such-thing").returncode == 1
+
+
+def test_the_writer_alone_refuses_while_a_verdict_stands_failed_and_says_which(place):
+    assert place.run().success
+    journal = place.oracle()["journal"]
+    store = place.store()
+    with store.write() as connection:
+        record_verdict(
+            connection,
+            "outbox",
+            "contract",
+            passed=False,
+            detail="event_id: Duplicate",
+            build_id=None,
+            now=datetime.now(UTC),
+        )
+    result = place.run(mode=None, ops=[["sandbox", "postings"]])
+    assert not result.success
+    text = str(result.all_events)
+    assert "outbox / contract: event_id: Duplicate" in text
+    assert place.oracle()["journal"] == journal
+    store.close()
+
+
+def test_a_pause_plans_and_posts_nothing_until_it_ends(place):
+    assert place.command("pause", "--reason", "month end").returncode == 0
+    assert place.run().success
+    assert place.oracle()["documents"] == {}
+    store = place.store()
+    with store.read() as connection:
+        settled, waiting = ledger_counts(connection, "sandbox")
+    store.close()
+    assert settled == 0
+    assert waiting > 0
+    assert place.command("resume").returncode == 0
+    assert place.run().success
+    assert sum(place.orders().values()) >= len(expected(place))
+    assert place.command("audit", "verify").returncode == 0
+
+
+def test_a_destination_that_loses_answers_still_holds_every_order_once(place):
+    place.faults({"fault": "reset_after", "probability": 0.3, "seed": 5, "times": 20, "on": "writes"})
+    assert place.run().success
+    oracle = place.oracle()
+    assert oracle["duplicates"] == []
+    found = {document["order_number"] for document in documents(place) if document["status"] == "open"}
+    assert found == set(expected(place))
