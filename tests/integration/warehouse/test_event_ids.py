@@ -1,0 +1,110 @@
+"""Event ids are what the ledger, the ERP and the auditors know an event by: they never change, whatever is done to the models."""
+
+import hashlib
+from datetime import datetime
+
+import pytest
+
+from tests.integration.warehouse.landed import account, deal, instant, line, product
+from tests.integration.warehouse.lived import Lived
+
+CATALOG = [account("A1"), product("P1", "SKU-1")]
+
+
+@pytest.fixture
+def lived(tmp_path):
+    return Lived(tmp_path)
+
+
+def _events(lived, columns="id, source, entity_key, document_kind, time, digest"):
+    return lived.query(f"SELECT {columns} FROM marts.canonical_events ORDER BY entity_key, position")
+
+
+def _netstrings(*fields):
+    return "".join(f"{len(field)}:{field}" for field in fields)
+
+
+def test_an_id_covers_source_entity_document_kind_stamp_and_digest(lived):
+    lived.build(*CATALOG, deal("D1", instant()), line("L1", "D1", instant()), deal("D1", instant(9), won=False))
+    events = _events(lived)
+    assert len(events) == 2
+    for one, source, entity, kind, time, digest in events:
+        assert isinstance(time, datetime)
+        stamp = str(int(time.timestamp() * 1_000_000))
+        assert one == hashlib.sha256(_netstrings(source, entity, kind, stamp, digest).encode()).hexdigest()
+
+
+def test_ids_of_known_orders_are_what_they_were_when_they_were_first_given(lived):
+    rich = {"PO_Number__c": "PO-7", "Payment_Terms__c": "NET30", "ContractId": "C1", "Type": "New Business"}
+    dated = {"Description": "Größe M", "ServiceDate": instant().date(), "End_Date__c": instant(days=365).date()}
+    lived.build(
+        *CATALOG,
+        deal("D1", instant(), amount="449.985", **rich),
+        line("L1", "D1", instant(), quantity="1.5", price="299.99", **dated),
+    )
+    lived.build(
+        deal("D2", instant(5), amount=100, Type="Amendment", Original_Opportunity__c="D1"),
+        line("L2", "D2", instant(5), quantity=1),
+    )
+    lived.build(deal("D1", instant(9), won=False))
+    assert _events(lived, "id") == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"PO_Number__c": "7"},
+        {"Payment_Terms__c": "NET30"},
+        {"CurrencyIsoCode": "EUR"},
+        {"AccountId": "A2"},
+        {"ContractId": "C1"},
+        {"CloseDate": instant(days=1).date()},
+        {"amount": 301},
+    ],
+)
+def test_a_changed_field_of_the_header_is_a_new_state(lived, change):
+    lived.build(*CATALOG, deal("D1", instant()), line("L1", "D1", instant()), deal("D1", instant(9), **change))
+    assert len(_events(lived)) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"quantity": 4},
+        {"price": 101},
+        {"ProductCode": "SKU-2"},
+        {"Product2Id": "P2"},
+        {"Description": "red"},
+        {"Discount": 5},
+        {"ServiceDate": instant().date()},
+        {"End_Date__c": instant().date()},
+        {"deleted": True},
+    ],
+)
+def test_a_changed_field_of_a_line_is_a_new_state(lived, change):
+    lived.build(*CATALOG, deal("D1", instant()), line("L1", "D1", instant()), line("L1", "D1", instant(9), **change))
+    assert len(_events(lived)) == 2
+
+
+def test_what_the_erp_does_not_get_makes_no_new_state(lived):
+    lived.build(*CATALOG, deal("D1", instant()), line("L1", "D1", instant()))
+    lived.build(deal("D1", instant(9), Name="Another", StageName="Won at last"), line("L1", "D1", instant(9)))
+    assert len(_events(lived)) == 1
+
+
+def test_a_state_that_comes_back_is_an_event_of_its_own(lived):
+    amounts = enumerate([300, 400, 300])
+    lived.build(
+        *CATALOG, line("L1", "D1", instant()), *(deal("D1", instant(n), amount=amount) for n, amount in amounts)
+    )
+    [first, _, third] = _events(lived)
+    assert first[-1] == third[-1]
+    assert first[0] != third[0]
+
+
+def test_a_state_that_is_known_to_be_older_than_it_was_seen_takes_the_older_stamp(lived):
+    lived.build(*CATALOG, deal("D1", instant(5)), line("L1", "D1", instant()))
+    [(_, *_, digest)] = _events(lived)
+    lived.build(deal("D1", instant(2)))
+    [(*_, time, same)] = _events(lived)
+    assert (time, same) == (instant(2), digest)
