@@ -162,7 +162,7 @@ def log_other_days(context: dg.AssetExecutionContext, result: PollResult, first:
     """Report what a poll filed under days that are no partitions of this run; of very many, the latest."""
     days = [day for day in sorted(result.days) if not first <= day <= last]
     for day in days[-_MOST_DAYS:]:
-        metadata = {"rows landed": result.days[day], "run": context.run.run_id}
+        metadata: dict[str, Any] = {"rows landed": result.days[day], "run": context.run.run_id}
         context.log_event(
             dg.AssetMaterialization(asset_key=context.asset_key, partition=day.isoformat(), metadata=metadata)
         )
