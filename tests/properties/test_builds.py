@@ -8,6 +8,7 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, note, settings
 
 from meshline_dagster.warehouse.records import BuildMode, Policy
@@ -18,6 +19,8 @@ from tests.properties.worlds import History, histories
 EXAMPLES = int(os.environ.get("MESHLINE_EXAMPLES", "40"))
 POLICY = Policy(lines_limit=timedelta(days=1), customer_limit=timedelta(days=2))
 MARTS = ("marts.canonical_events", "marts.event_dispositions", "marts.outbox", "marts.fct_exceptions")
+
+pytestmark = pytest.mark.timeout(600 if EXAMPLES <= 100 else 0)
 
 thoroughly = settings(
     max_examples=EXAMPLES,

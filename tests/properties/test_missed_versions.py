@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
@@ -11,6 +12,8 @@ from tests.integration.warehouse.landed import Project
 from tests.integration.warehouse.recorded import MemoryWarehouse
 from tests.properties.test_builds import EXAMPLES, POLICY, thoroughly
 from tests.properties.worlds import World, worlds
+
+pytestmark = pytest.mark.timeout(600 if EXAMPLES <= 100 else 0)
 
 _MASTERS = ("salesforce__product2", "salesforce__account")
 _NEWEST = """

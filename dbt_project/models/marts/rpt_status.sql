@@ -117,8 +117,8 @@ total as (
         case when count(rated.currency) <= 1 then cast(coalesce(sum({{ name }}), 0) as decimal(38, 9)) end as {{ name }},
         {% endfor %}
         case when coalesce(sum(orders), 0) = 0 then 1 else cast(sum(matched) as double) / cast(sum(orders) as double) end as parity,
-        coalesce(min(parity_by_money), 1) as parity_by_money,
-        coalesce(max(drift_by_money), 0) as drift_by_money
+        coalesce(min(parity_by_money) filter (where rated.currency <> 'XXX'), 1) as parity_by_money,
+        coalesce(max(drift_by_money) filter (where rated.currency <> 'XXX'), 0) as drift_by_money
     from landed
     left join rated on true
 ),
