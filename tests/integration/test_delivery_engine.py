@@ -16,7 +16,6 @@ from meshline_dagster.delivery.engine import deliver
 from meshline_dagster.delivery.options import DeliveryOptions, Mode
 from meshline_dagster.delivery.plan import plan
 from meshline_dagster.store import audit
-from meshline_dagster.store.engine import open_store
 from meshline_dagster.store.exceptions import exceptions
 from meshline_dagster.store.postings import ledger_summary
 from meshline_dagster.store.tables import attempt, posting
@@ -26,13 +25,6 @@ from meshline_dagster.testing.memory_erp import Fault, MemoryErp, MemoryWriter
 START = datetime(2017, 4, 1, tzinfo=UTC)
 OPTIONS = DeliveryOptions(destination="memory", company="1", mode=Mode.LIVE, sandbox=True, patience=20.0)
 CUSTOMER = "crm/account/1"
-
-
-@pytest.fixture
-def ops(tmp_path):
-    store = open_store(f"sqlite:///{tmp_path / 'ops.db'}")
-    yield store
-    store.close()
 
 
 def customer():

@@ -1,0 +1,33 @@
+"""Fixtures of every test: the ops store on both of its databases."""
+
+from uuid import uuid4
+
+import pytest
+
+from meshline_dagster.store.engine import open_store
+from meshline_dagster.testing.postgres import postgres_server
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_url(request, tmp_path):
+    """The URL of an ops store that nobody has opened yet."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ops.db'}"
+    server = request.getfixturevalue("postgres")
+    name = f"ops_{uuid4().hex[:12]}"
+    server.create_database(name)
+    return server.url(name)
+
+
+@pytest.fixture
+def ops(store_url):
+    """An open ops store."""
+    store = open_store(store_url)
+    yield store
+    store.close()
