@@ -92,13 +92,13 @@ class SalesforceDeletesFeed:
         if start >= window.end:
             return
         answers = list(self._answers(_down(start), _up(window.end)))
-        earliest = max(answer.earliest for answer in answers)
+        earliest = max(answer.earliest for _, answer in answers)
         if earliest > start:
             self._gap(Window(window.start, min(earliest, window.end)))
-        rows = sorted({row for answer in answers for row in answer.rows if start <= row[0] < window.end})
+        rows = sorted({row for _, answer in answers for row in answer.rows if start <= row[0] < window.end})
         if rows:
             yield _table(rows)
-        covered = min(answer.covered for answer in answers)
+        covered = next((answer.covered for end, answer in answers if answer.covered < end), window.end)
         if covered < window.end:
             raise TransientError(
                 f"{self.name}: deletes are listed up to {covered.isoformat()} only, the window ends at "
@@ -119,10 +119,10 @@ class SalesforceDeletesFeed:
             )
         self.gaps = (gap,)
 
-    def _answers(self, start: datetime, end: datetime) -> Iterator["_Answer"]:
-        """One answer, or several of shorter windows where one would be too long."""
+    def _answers(self, start: datetime, end: datetime) -> Iterator[tuple[datetime, "_Answer"]]:
+        """One answer with the end that was asked for, or several of shorter windows where one would be too long."""
         try:
-            yield self._ask(start, end)
+            yield end, self._ask(start, end)
         except SourceError as error:
             if error_code(error) == INVALID_REPLICATION_DATE:
                 raise SourceError(

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 
+import dagster as dg
 import pytest
 
 from meshline_dagster.orchestration.partitions import today
@@ -53,6 +54,8 @@ def test_a_run_killed_in_the_middle_of_posting_and_run_again_posts_every_order_o
 
 
 def test_two_runs_of_one_partition_at_the_same_time_post_every_order_once_and_meet_no_lock_error(place):
+    with dg.DagsterInstance.get() as instance:  # an instance whose storage exists, as in any running installation
+        assert instance.get_runs_count() == 0
     runs = [place.start("poll", today(), today()) for _ in range(2)]
     said = [run.communicate(timeout=300)[0].decode() for run in runs]
     assert [run.returncode for run in runs] == [0, 0], said

@@ -2,7 +2,6 @@
 
 import json
 from datetime import date
-from decimal import Decimal
 
 import pytest
 
@@ -174,34 +173,3 @@ def test_a_customer_is_named_as_it_was_when_the_order_was_made(found):
 def test_a_mapping_goes_before_the_code_that_the_catalog_knows(found):
     events, _ = found
     assert [one["sku"] for one in json.loads(events["mapped"][3])["lines"]] == ["SKU-1"]
-
-
-# quantity, price, discount in percent and total of a line -> the net price to post, None where none gives the total
-PRICES = [
-    (("3", "100", None, "300"), "100"),
-    (("3", "33.3333", None, "100"), "33.3333"),  # rounds to the amount: the CRM's own price stands
-    (("3", "100", "10", "270"), "90"),
-    (("3", "50", "33.33", "100"), "33.3333"),  # no price is exact: four decimals that round to it
-    (("16", "1", "90", "0.000016"), "0.000001"),  # exact in nine decimals
-    (("30000", "1", "50", "10000"), "0.333333333"),  # four decimals would be a cent off
-    (("3", "100", None, "299.99"), None),
-    (("3", "100", None, "299.996"), "100"),
-    (("0", "100", None, "0"), "100"),
-    (("0", "100", "5", "7"), None),
-]
-
-
-def test_quantity_times_net_price_is_the_amount(tmp_path):
-    project, warehouse = Project(tmp_path), MemoryWarehouse()
-    project.land(MASTERS)
-    for number, (values, _) in enumerate(PRICES):
-        quantity, price, discount, total = (None if value is None else Decimal(value) for value in values)
-        item = {"TotalPrice": total, "Discount": discount}
-        project.land(_order(f"D{number}", amount=total, quantity=quantity, price=price, item=item))
-    warehouse.build(project.spec(BuildMode.FULL))
-    query = "SELECT payload FROM marts.outbox WHERE document_kind = 'sales_order'"
-    documents = [json.loads(payload) for (payload,) in warehouse.connection.execute(query).fetchall()]
-    warehouse.close()
-    assert {one["order_number"]: one["lines"][0]["unit_price"] for one in documents} == {
-        f"D{number}": net for number, (_, net) in enumerate(PRICES) if net is not None
-    }
