@@ -89,7 +89,9 @@ def _metadata(
         summary = ledger_summary(connection, settings.destination.name)
     metadata: dict[str, Any] = {"mode": settings.mode.value}
     metadata |= {f"plan/{name}": count for name, count in asdict(planned).items() if count}
-    metadata |= {f"ledger/{row['document_kind']}/{row['state']}": row["count"] for row in summary}
+    for row in summary:  # one row for each currency
+        name = f"ledger/{row['document_kind']}/{row['state']}"
+        metadata[name] = metadata.get(name, 0) + row["count"]
     if report is None:
         return metadata
     metadata |= {f"delivered/{name}": count for name, count in sorted(report.outcomes.items())}
