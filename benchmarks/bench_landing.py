@@ -92,7 +92,7 @@ def page(record: dict[str, object], number: int, pages: int, total: int) -> byte
     body: dict[str, object] = {"totalSize": total, "done": number == pages - 1, "records": records}
     if number < pages - 1:
         body["nextRecordsUrl"] = f"{PREFIX}/query/page-{number + 1}"
-    return json.dumps(body).encode()
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
 def download(url: str) -> int:
@@ -102,7 +102,7 @@ def download(url: str) -> int:
         for number in range(1, 10_000):
             body = client.get(path).content
             size += len(body)
-            if b'"done": true' in body[:80]:
+            if b'"done":true' in body[:80]:
                 return size
             path = f"{PREFIX}/query/page-{number}"
     raise AssertionError("the pages did not end")

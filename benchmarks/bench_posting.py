@@ -74,8 +74,16 @@ def _row(number: int) -> OutboxRow:
     }
     line |= {"tax_code": "standard", "start": None, "end": None}
     payload = {
-        "order_number": str(number), "customer": "C", "customer_name": "C", "currency": "USD", "po_number": None,
-        "order_date": "2026-01-01", "payment_terms": None, "status": "open", "amount": "10", "lines": [line],
+        "order_number": str(number),
+        "customer": "C",
+        "customer_name": "C",
+        "currency": "USD",
+        "po_number": None,
+        "order_date": "2026-01-01",
+        "payment_terms": None,
+        "status": "open",
+        "amount": "10",
+        "lines": [line],
     }
     return OutboxRow(
         event_id=f"{number:064d}",

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from meshline_dagster.core.cursors import Window, next_window
 from meshline_dagster.core.errors import LeaseHeldError, MeshlineError
+from meshline_dagster.crm.prefetch import prefetch
 from meshline_dagster.crm.protocol import Feed
 from meshline_dagster.landing.rows import RejectedRow
 from meshline_dagster.landing.zone import LandingZone, LandResult, Provenance
@@ -24,7 +25,7 @@ from meshline_dagster.store.leases import Lease, acquire, check, release, renew
 __all__ = ["PollResult", "feed_lease", "poll", "re_extract"]
 
 _TTL = timedelta(seconds=60)
-_ROWS_PER_LANDING = 100_000
+_ROWS_PER_LANDING = 50_000
 _WAIT_SECONDS = 120.0
 _POLL_SECONDS = 0.2
 
@@ -139,7 +140,7 @@ def _read_window(
     with store.write() as connection:
         schema_before = record_schema(connection, feed.name, schema.hash, schema.as_json(), now=datetime.now(UTC))
     landed = LandResult()
-    for batch in _batches(_alive(store, lease, feed.read(window))):
+    for batch in _batches(_alive(store, lease, prefetch(feed.read(window)))):
         now = datetime.now(UTC)
         provenance = Provenance(run_id, window, now, schema.hash)
         present = max(now, window.end)

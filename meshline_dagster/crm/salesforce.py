@@ -15,6 +15,7 @@ from meshline_dagster.core.cursors import Window
 from meshline_dagster.core.errors import MeshlineError, SourceError, TransientError
 from meshline_dagster.crm import salesforce_soql as soql
 from meshline_dagster.crm.json_rows import JsonRows, RowKeys
+from meshline_dagster.crm.prefetch import prefetch
 from meshline_dagster.crm.protocol import FeedSchema, Peek
 from meshline_dagster.crm.salesforce_answers import INVALID_QUERY_LOCATOR, error_code
 from meshline_dagster.crm.salesforce_describe import ABSENT, described_schema, read_schema
@@ -103,7 +104,7 @@ class SalesforceFeed:
         decoder = JsonRows(schema.fields, _KEYS, self.name)
         waiting: list[str] = []
         try:
-            for page in self._pages(fields, window):
+            for page in prefetch(self._pages(fields, window)):
                 waiting += page.payloads
                 if len(waiting) >= self._rows_per_table:
                     table, waiting = decoder.decode(pa.array(waiting, pa.string())), []

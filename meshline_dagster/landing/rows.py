@@ -71,7 +71,9 @@ def without_landed(table: pa.Table, landed: pa.Table) -> pa.Table:
 
 def split_by_day(table: pa.Table) -> Iterator[tuple[date, pa.Table]]:
     """One table for each UTC change day, in ``(stamp, id)`` order."""
-    ordered = table.sort_by([("_stamp", "ascending"), ("_id", "ascending")])
+    order = pc.sort_indices(table, sort_keys=[("_stamp", "ascending"), ("_id", "ascending")])
+    in_order = pc.all(pc.equal(order, pa.array(range(table.num_rows), pa.uint64()))).as_py()
+    ordered = table if in_order else table.take(order)
     days = pc.cast(ordered["_stamp"].cast(pa.timestamp("us")), pa.date32(), safe=False)
     runs = pc.run_end_encode(days.combine_chunks()) if table.num_rows else None
     if runs is None:
