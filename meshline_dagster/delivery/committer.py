@@ -100,13 +100,12 @@ class GroupCommitter:
             self._write([work for work, _, _ in group])
         except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
             if len(group) == 1:
-                _answer(group[0], error)
+                _answer(group, error)
             else:
                 for item in group:
                     self._write_group([item])
             return
-        for item in group:
-            _answer(item, None)
+        _answer(group, None)
 
     def _write(self, works: Sequence[Work]) -> None:
         now, held = self._clock(), self._held()
@@ -124,15 +123,16 @@ class GroupCommitter:
         self.commits += 1
 
 
-def _answer(item: _Item, error: Exception | None) -> None:
-    _, future, loop = item
+def _answer(items: Sequence[_Item], error: Exception | None) -> None:
+    """Settle all futures of a group in one wake-up of their loop; one committer serves one loop."""
 
     def settle() -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(error)
+        for _, future, _ in items:
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
 
-    loop.call_soon_threadsafe(settle)
+    items[0][2].call_soon_threadsafe(settle)

@@ -128,8 +128,12 @@ class _Delivery:
             later = next_due(connection, self.options.destination, shards)
             elsewhere = open_shards(connection, self.options.destination) - set(shards)
         if due:
+            before = committer.commits
             due = await self._inherit(due, committer)
             await self._work_off(requests, due)
+            if committer.commits == before:  # leases are too short for a request, or the ERP is given up: never spin
+                await asyncio.sleep(_POLL_SECONDS)
+                return now < deadline and not self.guard.is_open
             return not self.guard.is_open
         if later is None and not elsewhere:
             return False

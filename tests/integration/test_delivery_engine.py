@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -15,6 +16,7 @@ from meshline_dagster.core.postings import OutboxRow
 from meshline_dagster.delivery.engine import deliver
 from meshline_dagster.delivery.options import DeliveryOptions, Mode
 from meshline_dagster.delivery.plan import plan
+from meshline_dagster.delivery.shards import ShardLeases
 from meshline_dagster.store import audit
 from meshline_dagster.store.exceptions import exceptions
 from meshline_dagster.store.postings import ledger_summary
@@ -123,9 +125,11 @@ def test_each_order_ends_exactly_once_after_a_fault_on_every_first_request(ops, 
         seen.add(document.key)
         return fault if fresh else None
 
-    erp = MemoryErp(unique=unique, faults=first_time)
+    erp = MemoryErp(
+        unique=unique, faults=first_time, late=0.4
+    )  # later than a look-up, sooner than the writer's settle_after
     plan_rows(ops, [customer()] + [order(n) for n in range(5)])
-    report = run(ops, MemoryWriter(erp))
+    report = run(ops, MemoryWriter(erp, settle_after=0.8))
     assert report.waiting == 0
     assert states(ops) == {"posted": 6}
     assert [len(erp.of(DocumentKind.SALES_ORDER, order(n).external_id)) for n in range(5)] == [1] * 5
@@ -264,3 +268,12 @@ def test_an_outage_leaves_the_work_queued_with_one_alert_and_ends_by_itself(ops)
     with ops.read() as connection:
         assert exceptions(connection) == []
     assert states(ops) == {"posted": 4}
+
+
+def test_a_delivery_that_can_start_no_request_gives_up_when_its_patience_ends(ops, monkeypatch):
+    monkeypatch.setattr(ShardLeases, "covers", lambda *_: False)
+    plan_rows(ops, [customer(), order(1)])
+    erp = MemoryErp()
+    report = run(ops, MemoryWriter(erp), replace(OPTIONS, patience=0.5))
+    assert erp.writes == []
+    assert report.waiting == 1
