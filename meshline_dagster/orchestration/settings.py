@@ -157,13 +157,8 @@ class TrytonDestination(_Settings):
 
 
 class PolicySettings(_Settings):
-    """What the rules may assume. Durations are hours.
+    """What the rules may assume. Durations are hours."""
 
-    Attributes:
-        missing_customer: ``create`` posts the customer first; ``exception`` leaves the order to a person.
-    """
-
-    missing_customer: Literal["create", "exception"] = "create"
     lines_limit_hours: float = Field(4.0, gt=0)
     customer_limit_hours: float = Field(4.0, gt=0)
     default_currency: str | None = None
