@@ -49,8 +49,8 @@ def print_figures(figures: "Figures") -> None:
     )
     for name, count, money in rows:
         table.add_row(name, f"{count:,}", _money(money) if money else "")
-    table.add_row("parity", f"{figures.parity:.2%}", f"{figures.parity_by_money:.2%}")
-    table.add_row("drift", "", f"{figures.drift_by_money:.2%}")
+    table.add_row("parity (money: worst currency)", f"{figures.parity:.2%}", f"{figures.parity_by_money:.2%}")
+    table.add_row("drift (worst currency)", "", f"{figures.drift_by_money:.2%}")
     Console().print(table)
 
 

@@ -16,7 +16,7 @@ from meshline_dagster.core.errors import ConfigError, TransientError
 from meshline_dagster.crm.columns import table_schema
 from meshline_dagster.crm.filedrop_layout import FileLayout
 from meshline_dagster.crm.filedrop_rows import FileRow, RejectedRow, read_rows
-from meshline_dagster.crm.protocol import FeedSchema, Peek
+from meshline_dagster.crm.protocol import FeedProblem, FeedSchema, Peek
 
 __all__ = ["FileDropFeed"]
 
@@ -59,6 +59,17 @@ class FileDropFeed:
     def rejected(self) -> tuple[RejectedRow, ...]:
         """What the last read left out. Rows without a readable stamp are rejected by every read that meets them."""
         return tuple(self._rejected)
+
+    def problems(self) -> list[FeedProblem]:
+        """The rows that the last read left out."""
+        return [
+            FeedProblem(
+                key=f"{row.file}:{row.line}",
+                detail=f"{row.file}, line {row.line}: {row.reason}",
+                fix="Correct the row and drop the file again under a new name, or correct the declared columns.",
+            )
+            for row in self._rejected
+        ]
 
     def now(self) -> datetime:
         """The present, UTC."""

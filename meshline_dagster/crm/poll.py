@@ -15,7 +15,7 @@ import pyarrow as pa
 from meshline_dagster.core.cursors import Window, next_window
 from meshline_dagster.core.errors import LeaseHeldError, MeshlineError
 from meshline_dagster.crm.prefetch import prefetch
-from meshline_dagster.crm.protocol import Feed
+from meshline_dagster.crm.protocol import Feed, FeedProblem, ReportsProblems
 from meshline_dagster.landing.rows import RejectedRow
 from meshline_dagster.landing.zone import LandingZone, LandResult, Provenance
 from meshline_dagster.store.engine import Store
@@ -36,6 +36,7 @@ class PollResult:
 
     Attributes:
         days: change day -> rows that were filed under it.
+        problems: what the feed itself left out; of history only where there was an earlier poll.
         schema_before: the schema seen before this one, as JSON, when it has changed.
         moved: whether the watermark moved; a re-extract moves none.
     """
@@ -47,6 +48,7 @@ class PollResult:
     rows_dropped: int
     rejected: Sequence[RejectedRow]
     days: Mapping[date, int] = field(default_factory=dict)
+    problems: Sequence[FeedProblem] = ()
     schema_before: Mapping[str, object] | None = None
     moved: bool = False
 
@@ -77,6 +79,8 @@ def poll(
             before = feed_state_of(connection, feed.name)
         window = next_window(watermark=before.watermark, origin=origin, now=feed.now(), overlap=overlap, lag=lag)
         result = _read_window(store, zone, feed, window, run_id=run_id, origin=origin, lease=lease)
+        if before.watermark is None:
+            result = replace(result, problems=[one for one in result.problems if not one.of_history])
         with store.write() as connection:
             check(connection, [lease])
             advance_watermark(connection, before, window.end, now=datetime.now(UTC))
@@ -153,6 +157,7 @@ def _read_window(
         rows_dropped=landed.rows_dropped,
         rejected=landed.rejected,
         days=landed.days,
+        problems=feed.problems() if isinstance(feed, ReportsProblems) else (),
         schema_before=schema_before,
     )
 

@@ -3,7 +3,7 @@
 A feed knows how to ask its source; it never stores anything. Leases, watermarks and landing belong to the poll.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -14,7 +14,7 @@ import pyarrow as pa
 from meshline_dagster.core.cursors import Window
 from meshline_dagster.core.identity import canonical_json, sha256_hex
 
-__all__ = ["Feed", "FeedSchema", "FieldSpec", "FieldType", "Peek"]
+__all__ = ["Feed", "FeedProblem", "FeedSchema", "FieldSpec", "FieldType", "Peek", "ReportsProblems"]
 
 
 class FieldType(StrEnum):
@@ -92,6 +92,30 @@ class Peek:
 
     changed: bool
     hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class FeedProblem:
+    """Something that the last read had to leave out, for a person to decide on.
+
+    Attributes:
+        key: what it is about; the same problem has the same key in every read.
+        of_history: it concerns what was before the first poll, which may do without it.
+    """
+
+    key: str
+    detail: str
+    fix: str
+    of_history: bool = False
+
+
+@runtime_checkable
+class ReportsProblems(Protocol):
+    """A feed that can leave something out. Others must fail instead."""
+
+    def problems(self) -> Sequence[FeedProblem]:
+        """What the last read left out."""
+        ...
 
 
 @runtime_checkable

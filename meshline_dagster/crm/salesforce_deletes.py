@@ -17,7 +17,7 @@ import pyarrow as pa
 from meshline_dagster.core.cursors import Window
 from meshline_dagster.core.errors import SourceError, TransientError
 from meshline_dagster.crm.columns import table_schema
-from meshline_dagster.crm.protocol import FeedSchema, FieldSpec, FieldType, Peek
+from meshline_dagster.crm.protocol import FeedProblem, FeedSchema, FieldSpec, FieldType, Peek
 from meshline_dagster.crm.salesforce_answers import EXCEEDED_ID_LIMIT, INVALID_REPLICATION_DATE, error_code
 from meshline_dagster.crm.salesforce_objects import snake_case
 from meshline_dagster.crm.salesforce_session import SalesforceSession
@@ -57,6 +57,18 @@ class SalesforceDeletesFeed:
         self.gaps: tuple[Window, ...] = ()
         """The parts of the last window read that the source no longer covers."""
         self.name = f"{instance}/{snake_case(object_name)}_deletes"
+
+    def problems(self) -> list[FeedProblem]:
+        """The time for which the last read could not learn what was deleted."""
+        return [
+            FeedProblem(
+                key=f"gap:{gap.start.isoformat()}",
+                detail=f"deletes of {gap.start.isoformat()} to {gap.end.isoformat()} are no longer listed by the source",
+                fix="Compare all ids with what is landed, and cancel by hand what the source no longer has.",
+                of_history=True,
+            )
+            for gap in self.gaps
+        ]
 
     def now(self) -> datetime:
         """How far the source's list of deletes reaches now: behind the present, and what a window may end at."""

@@ -1,12 +1,14 @@
-"""Published exceptions as findings for the operators' queue."""
+"""Findings for the operators' queue: from published exceptions, and from what a poll left out."""
 
 import pyarrow.parquet as pq
 
+from meshline_dagster.crm.poll import PollResult
 from meshline_dagster.store.exceptions import Finding
 from meshline_dagster.warehouse.publish import Published
 
-__all__ = ["disposition_findings"]
+__all__ = ["disposition_findings", "poll_findings"]
 
+_FIX_UNFILED = "Correct the record in the source, or move the sync's origin; the next poll reads it again."
 _COLUMNS = [
     *("trace_key", "code", "title", "detail", "fix", "owner", "priority", "field", "record_id"),
     *("entity_key", "event_id", "amount", "currency"),
@@ -33,4 +35,25 @@ def disposition_findings(published: Published) -> list[Finding]:
             currency=row["currency"],
         )
         for row in pq.read_table(published.path("exceptions"), columns=_COLUMNS).to_pylist()
+    ]
+
+
+def poll_findings(result: PollResult) -> list[Finding]:
+    """One finding for each row that could not be filed, and for each thing that the feed itself had to leave out."""
+    unfiled = [
+        (f"{row.id}:{row.reason}", f"id {row.id}, stamp {row.stamp}: {row.reason}", _FIX_UNFILED)
+        for row in result.rejected
+    ]
+    left_out = [(one.key, one.detail, one.fix) for one in result.problems]
+    return [
+        Finding(
+            trace_key=f"feed:{result.feed}:{key}"[:400],
+            origin="feed",
+            code="row_not_landed",
+            title=f"{result.feed}: something could not be landed"[:300],
+            detail=detail,
+            fix=fix,
+            owner="integrations",
+        )
+        for key, detail, fix in [*unfiled, *left_out]
     ]

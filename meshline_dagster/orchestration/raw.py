@@ -15,6 +15,7 @@ from meshline_dagster.core.cursors import Window
 from meshline_dagster.crm.poll import PollResult, poll, re_extract
 from meshline_dagster.crm.protocol import Feed
 from meshline_dagster.crm.schema_change import schema_changes
+from meshline_dagster.orchestration.findings import poll_findings
 from meshline_dagster.orchestration.modes import RunMode, run_mode
 from meshline_dagster.orchestration.partitions import change_days, partition_range
 from meshline_dagster.orchestration.resources import MeshlineResource
@@ -87,7 +88,7 @@ def raw_asset(
                 run_id=context.run.run_id,
                 origin=settings.origin_instant,
             )
-            _raise_rejected(meshline, result)
+            _raise_left_out(meshline, result)
             metadata |= poll_metadata(result)
         if mode is not RunMode.POLL:
             with meshline.store().write() as connection:
@@ -111,7 +112,7 @@ def poll_feed(settings: SyncSettings, meshline: MeshlineResource, feed: Feed, *,
         overlap=settings.overlap,
         lag=settings.lag,
     )
-    _raise_rejected(meshline, result)
+    _raise_left_out(meshline, result)
     return result
 
 
@@ -140,19 +141,8 @@ def _schema_check(meshline: MeshlineResource, feed_name: str, result: PollResult
     return dg.AssetCheckResult(passed=not changes, check_name=_SCHEMA, severity=severity, metadata=metadata)
 
 
-def _raise_rejected(meshline: MeshlineResource, result: PollResult) -> None:
-    findings = [
-        Finding(
-            trace_key=f"feed:{result.feed}:{row.id}:{row.reason}"[:400],
-            origin="feed",
-            code="row_not_landed",
-            title=f"{result.feed}: a row could not be filed",
-            detail=f"id {row.id}, stamp {row.stamp}: {row.reason}",
-            fix="Correct the record in the source, or move the sync's origin; the next poll reads it again.",
-            owner="integrations",
-        )
-        for row in result.rejected
-    ]
+def _raise_left_out(meshline: MeshlineResource, result: PollResult) -> None:
+    findings = poll_findings(result)
     if findings:
         with meshline.store().write() as connection:
             raise_exceptions(connection, findings, now=datetime.now(UTC))
@@ -175,7 +165,7 @@ def poll_metadata(result: PollResult) -> dict[str, Any]:
         "rows read": result.rows_read,
         "rows landed": result.rows_landed,
         "rows landed before": result.rows_dropped,
-        "rows refused": len(result.rejected),
+        "rows refused": len(result.rejected) + len(result.problems),
         "change days": len(result.days),
     }
 

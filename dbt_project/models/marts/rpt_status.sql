@@ -2,7 +2,7 @@
 -- Grain: a currency (scope 'currency'), and one row for all (scope 'total', currency null).
 -- Why: the figures of the status page. Orders are entities whose newest state is open and not pre-cutover. Parity: matched orders
 -- among orders of the source. Drift: the share of the source's money that is neither matched in the ERP nor visibly explained (hold,
--- review, reject). In the total row amounts stand only while there is one currency, and the ratios by money are the worst ones.
+-- review, reject). XXX is ISO 4217's code for no currency: money whose currency nobody named is a group of its own. In the total row amounts stand only while there is one currency, and the ratios by money are the worst ones.
 with reconciled as (
     select * from {{ ref('fct_reconciliation') }}
 ),
@@ -117,8 +117,8 @@ total as (
         case when count(rated.currency) <= 1 then cast(coalesce(sum({{ name }}), 0) as decimal(38, 9)) end as {{ name }},
         {% endfor %}
         case when coalesce(sum(orders), 0) = 0 then 1 else cast(sum(matched) as double) / cast(sum(orders) as double) end as parity,
-        coalesce(min(parity_by_money) filter (where rated.currency <> 'XXX'), 1) as parity_by_money,
-        coalesce(max(drift_by_money) filter (where rated.currency <> 'XXX'), 0) as drift_by_money
+        coalesce(min(parity_by_money), 1) as parity_by_money,
+        coalesce(max(drift_by_money), 0) as drift_by_money
     from landed
     left join rated on true
 ),
