@@ -66,11 +66,19 @@ def test_an_exception_tells_owner_reason_and_fix_and_a_trace_shows_the_way(place
     assert place.command("trace", "no-such-thing").returncode == 1
 
 
-def test_the_writer_alone_refuses_while_a_verdict_stands_failed_and_says_which(place):
+def test_the_writer_alone_refuses_while_a_verdict_stands_failed_says_which_and_plans_nothing(place):
     assert place.run().success
     journal = place.oracle()["journal"]
+    deal = next(iter(expected(place)))
+    place.crm.clock.advance(60)
+    place.crm.upsert("Opportunity", {"Id": deal, "PO_Number__c": "PO-1"})
+    place.crm.clock.advance(60)
+    keys = place.definitions().get_repository_def().asset_graph.get_all_asset_keys()
+    later = {"sandbox", "int_erp_orders", "stg_erp__sales_orders", "fct_reconciliation", "rpt_status"}
+    assert place.run(ops=[list(key.path) for key in keys if key.path[0] not in later]).success
     store = place.store()
     with store.write() as connection:
+        before = ledger_counts(connection, "sandbox")
         record_verdict(
             connection,
             "outbox",
@@ -82,9 +90,13 @@ def test_the_writer_alone_refuses_while_a_verdict_stands_failed_and_says_which(p
         )
     result = place.run(mode=None, ops=[["sandbox", "postings"]])
     assert not result.success
-    text = str(result.all_events)
-    assert "outbox / contract: event_id: Duplicate" in text
+    assert "outbox / contract: event_id: Duplicate" in str(result.all_events)
+    with store.write() as connection:
+        assert ledger_counts(connection, "sandbox") == before
+        record_verdict(connection, "outbox", "contract", passed=True, detail="", build_id=None, now=datetime.now(UTC))
     assert place.oracle()["journal"] == journal
+    assert place.run(mode=None, ops=[["sandbox", "postings"]]).success
+    assert place.oracle()["journal"] != journal
     store.close()
 
 

@@ -19,6 +19,7 @@ from meshline_dagster.delivery.plan import plan
 from meshline_dagster.delivery.shards import ShardLeases
 from meshline_dagster.store import audit
 from meshline_dagster.store.exceptions import exceptions
+from meshline_dagster.store.pauses import pause
 from meshline_dagster.store.postings import ledger_summary
 from meshline_dagster.store.tables import attempt, posting
 from meshline_dagster.store.verdicts import record_verdict
@@ -236,6 +237,29 @@ def test_the_writer_refuses_while_a_verdict_stands_failed_and_says_which(ops):
         )
     with pytest.raises(GateError, match="outbox / unique_ids: 3 ids twice"):
         run(ops, MemoryWriter(MemoryErp()))
+
+
+def test_a_paused_destination_is_refused_and_the_refusal_names_who_paused_it(ops):
+    plan_rows(ops, [customer(), order(1)])
+    with ops.write() as connection:
+        pause(connection, "memory", actor="cli:controller", reason="month end", now=START)
+    erp = MemoryErp()
+    with pytest.raises(GateError, match=r"paused by cli:controller .*month end"):
+        run(ops, MemoryWriter(erp))
+    assert erp.writes == []
+
+
+def test_a_pause_in_the_middle_of_a_delivery_stops_it_before_the_next_pass(ops):
+    plan_rows(ops, [customer(), order(1)])
+
+    def paused_while_the_customer_is_posted(document):
+        with ops.write() as connection:
+            pause(connection, "all", actor="cli:controller", reason="", now=START)
+
+    erp = MemoryErp(faults=paused_while_the_customer_is_posted)
+    with pytest.raises(GateError, match="paused"):
+        run(ops, MemoryWriter(erp))
+    assert [document.kind for document in erp.writes] == [DocumentKind.CUSTOMER]
 
 
 def test_live_outside_a_sandbox_needs_a_cutover_date(ops):

@@ -92,6 +92,14 @@ def test_another_content_at_the_same_stamp_is_another_observation(zone):
     assert sorted(row[2] for row in landed(zone)) == [Decimal(1), Decimal(2)]
 
 
+def test_a_deletion_with_the_payload_and_stamp_of_what_it_deletes_is_another_observation(zone):
+    land(zone, rows(("a", at(3), 1)))
+    gone = rows(("a", at(3), 1))
+    gone = gone.set_column(gone.schema.get_field_index("_deleted"), "_deleted", pa.array([True]))
+    assert land(zone, gone).rows_landed == 1
+    assert sorted(row[0] for row in landed(zone, "_deleted")) == [False, True]
+
+
 def test_a_page_that_is_partly_landed_adds_the_rest(zone):
     land(zone, rows(("a", at(3), 1), ("b", at(4), 2)))
     result = land(zone, rows(("b", at(4), 2), ("c", at(4), 3), ("d", at(5), 4)))
