@@ -118,10 +118,14 @@ def main() -> None:
         with serve(create_app(crm)) as crm_url, serve(create_erp(home / "erp.db")) as erp_url:
             environment = {
                 **os.environ,
-                "MESHLINE_CRM_URL": crm_url, "MESHLINE_CRM_CLIENT_ID": "sandbox-client",
-                "MESHLINE_CRM_CLIENT_SECRET": "sandbox-secret", "MESHLINE_ERP_URL": erp_url,
-                "MESHLINE_ERP_TOKEN": "sandbox", "MESHLINE_HOME": str(home),
-                "DAGSTER_HOME": str(dagster_home(home / "dagster")), "PYTHONPATH": str(ROOT),
+                "MESHLINE_CRM_URL": crm_url,
+                "MESHLINE_CRM_CLIENT_ID": "sandbox-client",
+                "MESHLINE_CRM_CLIENT_SECRET": "sandbox-secret",
+                "MESHLINE_ERP_URL": erp_url,
+                "MESHLINE_ERP_TOKEN": "sandbox",
+                "MESHLINE_HOME": str(home),
+                "DAGSTER_HOME": str(dagster_home(home / "dagster")),
+                "PYTHONPATH": str(ROOT),
             }
             commands = (
                 ["dagster_webserver", "-w", f"{home}/workspace.yaml", "-h", "127.0.0.1", "-p", str(PORT)],

@@ -96,7 +96,7 @@ def _progress(console: "Console") -> Iterator[None]:
 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from meshline_dagster.store.postings import ledger_counts
+    from meshline_dagster.store.ledger_reports import ledger_counts
 
     done = Event()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -7,7 +7,7 @@ lag leaves out seconds that are not complete yet.
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-__all__ = ["Window", "change_day", "days_between", "next_window"]
+__all__ = ["Window", "change_day", "next_window"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,3 @@ def next_window(
 def change_day(stamp: datetime) -> date:
     """The UTC day under which a change is filed."""
     return stamp.astimezone(UTC).date()
-
-
-def days_between(first: date, last: date) -> list[date]:
-    """All days from ``first`` to ``last``, both included."""
-    return [first + timedelta(days=offset) for offset in range((last - first).days + 1)]

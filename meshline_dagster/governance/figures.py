@@ -11,8 +11,8 @@ import duckdb
 from meshline_dagster.core.money import to_text
 from meshline_dagster.store.engine import Store
 from meshline_dagster.store.exceptions import entities_in_exception, exception_amounts
+from meshline_dagster.store.ledger_reports import order_states
 from meshline_dagster.store.manifest import rows_total
-from meshline_dagster.store.postings import order_states
 from meshline_dagster.warehouse.publish import published
 
 __all__ = ["CLASSES", "Figures", "read_figures"]

@@ -10,8 +10,8 @@ import duckdb
 from meshline_dagster.landing.zone import LandingZone
 from meshline_dagster.store.engine import Store
 from meshline_dagster.store.exceptions import exceptions_of
+from meshline_dagster.store.ledger_reports import attempts_of, entities_named, postings_of_entities
 from meshline_dagster.store.manifest import live_files, rows_total
-from meshline_dagster.store.postings import attempts_of, entities_named, postings_of_entities
 from meshline_dagster.warehouse.publish import Published, published
 
 __all__ = ["Trace", "trace"]

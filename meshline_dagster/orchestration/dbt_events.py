@@ -5,47 +5,63 @@ each event it reports is handed to dagster-dbt's own class, so that materializat
 both). dagster-dbt keeps that class semi-private: it is imported here and nowhere else.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
 from google.protobuf.json_format import MessageToDict
 
-__all__ = ["dagster_events", "whole_step"]
+from meshline_dagster.orchestration.manifest import dbt_target_path, manifest
+from meshline_dagster.orchestration.translator import MeshlineDbtTranslator
+from meshline_dagster.warehouse.dbt import run_dbt
+
+__all__ = ["DbtStep"]
 
 _KEPT = "a view, as the last full build wrote it"
 
 
-def dagster_events(
-    events: list[Any],
-    *,
-    context: dg.AssetExecutionContext,
-    manifest: Mapping[str, Any],
-    translator: DagsterDbtTranslator,
-    target_path: Path,
-) -> Iterator[Any]:
-    """Turn collected dbt events into Dagster's.
+class DbtStep:
+    """One dbt command of a step: run while the warehouse is held, reported after it.
 
-    Args:
-        events: dbt's ``EventMsg`` protobufs in the order of the run.
-        manifest: the parsed ``manifest.json``.
-        target_path: where dbt wrote ``run_results.json``.
+    Attributes:
+        result: how the nodes fared.
     """
+
+    def __init__(self, arguments: Sequence[str], warehouse: Path) -> None:
+        self._events: list[Any] = []
+        self.result = run_dbt(
+            arguments, warehouse=warehouse, target_path=dbt_target_path(), on_event=self._events.append
+        )
+
+    def report(self, context: dg.AssetExecutionContext) -> Iterator[Any]:
+        """Materializations and check results of the whole step.
+
+        Raises:
+            PermanentError: a node failed; its checks are reported first.
+        """
+        yield from _whole_step(context, _dagster_events(self._events, context), succeeded=self.result.success)
+        self.result.raise_for_failure()
+
+
+def _dagster_events(events: Sequence[Any], context: dg.AssetExecutionContext) -> Iterator[Any]:
+    """Dbt's ``EventMsg`` protobufs, in the order of the run, as Dagster's events."""
     for event in events:
         message = DbtCoreCliEventMessage(
             raw_event=MessageToDict(event, preserving_proto_field_name=True), event_history_metadata={}
         )
         if message.is_result_event:
             yield from message.to_default_asset_events(
-                manifest=manifest, dagster_dbt_translator=translator, context=context, target_path=target_path
+                manifest=manifest(),
+                dagster_dbt_translator=MeshlineDbtTranslator(),
+                context=context,
+                target_path=dbt_target_path(),
             )
 
 
-def whole_step(context: dg.AssetExecutionContext, events: Iterable[Any], *, succeeded: bool) -> Iterator[Any]:
+def _whole_step(context: dg.AssetExecutionContext, events: Iterable[Any], *, succeeded: bool) -> Iterator[Any]:
     """The events of a step that makes all of its assets or none, in an order that Dagster takes.
 
     Args:

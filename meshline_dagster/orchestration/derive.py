@@ -12,20 +12,20 @@ import dagster as dg
 import duckdb
 
 from meshline_dagster.orchestration.connect import FeedSpec
-from meshline_dagster.orchestration.dbt_events import dagster_events, whole_step
+from meshline_dagster.orchestration.dbt_events import DbtStep
 from meshline_dagster.orchestration.findings import disposition_findings
-from meshline_dagster.orchestration.manifest import dbt_target_path, manifest
+from meshline_dagster.orchestration.manifest import manifest
 from meshline_dagster.orchestration.raw import raw_key
 from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.settings import SyncSettings
 from meshline_dagster.orchestration.sources import build_spec
-from meshline_dagster.orchestration.translator import MeshlineDbtTranslator, dbt_specs
+from meshline_dagster.orchestration.translator import dbt_specs
 from meshline_dagster.store.builds import Build, finish_build, start_build
 from meshline_dagster.store.exceptions import sync_origin
 from meshline_dagster.store.verdicts import record_verdict
 from meshline_dagster.warehouse.build import DERIVE, Prepared, prepare, publish_derived
 from meshline_dagster.warehouse.connection import open_warehouse
-from meshline_dagster.warehouse.dbt import DbtResult, run_dbt
+from meshline_dagster.warehouse.dbt import DbtResult
 from meshline_dagster.warehouse.publish import Published
 
 __all__ = ["LOCK_WAIT", "WAREHOUSE_POOL", "derive_assets"]
@@ -56,21 +56,10 @@ def derive_assets(settings: SyncSettings, feeds: Sequence[FeedSpec]) -> dg.Asset
         with open_warehouse(path, timeout=LOCK_WAIT, filesystem=meshline.zone().filesystem) as connection:
             build, prepared = _begin(settings, feeds, meshline, connection, run_id=context.run.run_id)
             context.log.info("build %s: %s (%s)", build.id, prepared.mode, prepared.why)
-            events: list[Any] = []
-            result = run_dbt(
-                prepared.dbt_args(DERIVE), warehouse=path, target_path=dbt_target_path(), on_event=events.append
-            )
-            published = publish_derived(connection, prepared, meshline.published_path) if result.success else None
-        _end(meshline, build, result, published)
-        reported = dagster_events(
-            events,
-            context=context,
-            manifest=manifest(),
-            translator=MeshlineDbtTranslator(),
-            target_path=dbt_target_path(),
-        )
-        yield from whole_step(context, reported, succeeded=result.success)
-        result.raise_for_failure()
+            step = DbtStep(prepared.dbt_args(DERIVE), path)
+            published = publish_derived(connection, prepared, meshline.published_path) if step.result.success else None
+        _end(meshline, build, step.result, published)
+        yield from step.report(context)
         assert published is not None
         context.log.info("published %s", dict(published.rows))
 

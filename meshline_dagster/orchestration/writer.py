@@ -19,8 +19,8 @@ from meshline_dagster.delivery.plan import PlanReport, outbox_rows, plan
 from meshline_dagster.orchestration.connect import connect_writer
 from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.settings import SyncSettings
+from meshline_dagster.store.ledger_reports import ledger_summary
 from meshline_dagster.store.pauses import pause_of
-from meshline_dagster.store.postings import ledger_summary
 from meshline_dagster.warehouse.publish import published
 
 __all__ = ["plan_published", "postings_asset", "postings_key"]

@@ -14,7 +14,6 @@ __all__ = [
     "LandingFile",
     "NewFile",
     "add_files",
-    "days_of",
     "has_new_files",
     "known_paths",
     "landing_seq",
@@ -134,12 +133,6 @@ def has_new_files(connection: Connection, feeds: Sequence[str], after: int) -> b
         landing_file.c.feed.in_(feeds), landing_file.c.kind == "data", landing_file.c.seq > after
     )
     return connection.execute(query.limit(1)).first() is not None
-
-
-def days_of(connection: Connection, feed: str) -> list[date]:
-    """The change days for which the feed has rows, ascending."""
-    query = select(landing_file.c.day).where(landing_file.c.feed == feed).distinct().order_by(landing_file.c.day)
-    return list(connection.execute(query).scalars())
 
 
 def rows_by_day(connection: Connection, feed: str, first: date, last: date) -> dict[date, dict[str, Any]]:

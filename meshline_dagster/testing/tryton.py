@@ -21,7 +21,7 @@ from meshline_dagster.core.errors import ConfigError
 from meshline_dagster.testing.postgres import PostgresServer, postgres_server
 from meshline_dagster.testing.tryton_process import DEPLOY, VENV, tryton_process, write_config
 
-__all__ = ["TrytonCompany", "TrytonServer", "skip_reason", "tryton_company", "tryton_server"]
+__all__ = ["TrytonCompany", "TrytonServer", "skip_reason", "tryton_server"]
 
 _CACHE = VENV.parent / ".meshline-cache"
 _TEMPLATE = "template_company"
@@ -80,13 +80,6 @@ def tryton_server() -> Iterator[TrytonServer]:
         config = write_config(Path(folder), postgres)
         _restore_template(postgres, config)
         yield TrytonServer(postgres, config)
-
-
-@contextmanager
-def tryton_company() -> Iterator[TrytonCompany]:
-    """A server with one fresh company, for a single test."""
-    with tryton_server() as server, server.company() as company:
-        yield company
 
 
 def _restore_template(postgres: PostgresServer, config: Path) -> None:

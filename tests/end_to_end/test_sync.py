@@ -6,7 +6,7 @@ from decimal import Decimal
 import httpx
 import pytest
 
-from meshline_dagster.store.postings import ledger_counts
+from meshline_dagster.store.ledger_reports import ledger_counts
 from meshline_dagster.store.verdicts import record_verdict
 
 pytestmark = pytest.mark.slow

@@ -19,8 +19,8 @@ from meshline_dagster.delivery.plan import plan
 from meshline_dagster.delivery.shards import ShardLeases
 from meshline_dagster.store import audit
 from meshline_dagster.store.exceptions import exceptions
+from meshline_dagster.store.ledger_reports import ledger_summary
 from meshline_dagster.store.pauses import pause
-from meshline_dagster.store.postings import ledger_summary
 from meshline_dagster.store.tables import attempt, posting
 from meshline_dagster.store.verdicts import record_verdict
 from meshline_dagster.testing.memory_erp import Fault, MemoryErp, MemoryWriter

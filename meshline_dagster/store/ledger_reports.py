@@ -1,0 +1,81 @@
+"""What the posting ledger holds, for people and figures: nothing here takes part in a delivery."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, func, or_, select
+
+from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.ledger import OPEN_STATES, PostingState
+from meshline_dagster.store.tables import attempt, posting
+
+__all__ = [
+    "attempts_of",
+    "entities_named",
+    "ledger_counts",
+    "ledger_summary",
+    "order_states",
+    "postings_of_entities",
+]
+
+
+def order_states(connection: Connection, destination: str) -> dict[str, str]:
+    """Event id -> state of its newest revision, for sales orders."""
+    query = (
+        select(posting.c.event_id, posting.c.state)
+        .where(posting.c.destination == destination, posting.c.document_kind == DocumentKind.SALES_ORDER.value)
+        .order_by(posting.c.revision)
+    )
+    return {row.event_id: str(getattr(row.state, "value", row.state)) for row in connection.execute(query)}
+
+
+def entities_named(connection: Connection, identifier: str) -> list[str]:
+    """The entities whose postings carry this entity key, external id, event id or ERP id."""
+    columns = (posting.c.entity_key, posting.c.external_id, posting.c.event_id, posting.c.erp_id)
+    query = select(posting.c.entity_key).where(or_(*[column == identifier for column in columns])).distinct()
+    return list(connection.execute(query).scalars())
+
+
+def postings_of_entities(connection: Connection, entities: Sequence[str]) -> list[dict[str, Any]]:
+    """The ledger rows of some entities, in sequence."""
+    names = (
+        *("id", "entity_key", "operation", "event_id", "revision", "state", "outcome", "external_id", "erp_id"),
+        *("amount", "currency", "attempts", "cause", "message"),
+    )
+    query = (
+        select(*[posting.c[name] for name in names])
+        .where(posting.c.entity_key.in_(entities))
+        .order_by(posting.c.entity_key, posting.c.event_time, posting.c.revision)
+    )
+    return [row._asdict() for row in connection.execute(query)]
+
+
+def attempts_of(connection: Connection, posting_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """Every request and look-up made for some ledger rows, in order."""
+    names = ("posting_id", "action", "request_id", "started_at", "ended_at", "outcome", "answer")
+    query = (
+        select(*[attempt.c[name] for name in names]).where(attempt.c.posting_id.in_(posting_ids)).order_by(attempt.c.id)
+    )
+    return [row._asdict() for row in connection.execute(query)]
+
+
+def ledger_counts(connection: Connection, destination: str) -> tuple[int, int]:
+    """How many ledger rows are settled, and how many are open."""
+    query = select(posting.c.state, func.count()).where(posting.c.destination == destination).group_by(posting.c.state)
+    counts = {PostingState(getattr(state, "value", state)): count for state, count in connection.execute(query)}
+    left = sum(count for state, count in counts.items() if state in OPEN_STATES)
+    return sum(counts.values()) - left, left
+
+
+def ledger_summary(connection: Connection, destination: str | None = None) -> list[dict[str, Any]]:
+    """Rows and money by document kind, state and currency."""
+    query = select(
+        posting.c.document_kind,
+        posting.c.state,
+        posting.c.currency,
+        func.count().label("count"),
+        func.sum(posting.c.amount, type_=posting.c.amount.type).label("amount"),
+    ).group_by(posting.c.document_kind, posting.c.state, posting.c.currency)
+    if destination is not None:
+        query = query.where(posting.c.destination == destination)
+    return [row._asdict() for row in connection.execute(query)]
