@@ -3,6 +3,7 @@
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from meshline_dagster.store.engine import open_store
 from meshline_dagster.testing.postgres import postgres_server
@@ -31,3 +32,18 @@ def ops(store_url):
     store = open_store(store_url)
     yield store
     store.close()
+
+
+@pytest.fixture
+def without_guards():
+    """What an owner of the database can do, and nobody else: take a table's triggers away."""
+
+    def take_away(connection, table):
+        if connection.dialect.name == "postgresql":
+            connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
+            return
+        listed = text("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :table")
+        for name in connection.execute(listed, {"table": table}).scalars().all():
+            connection.execute(text(f"DROP TRIGGER {name}"))
+
+    return take_away

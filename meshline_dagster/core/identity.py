@@ -4,12 +4,13 @@ Canonical JSON is RFC 8785; money enters as strings because the RFC's numbers ar
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
 import rfc8785
 
-__all__ = ["canonical_json", "external_id", "fingerprint", "posting_key", "sha256_hex", "shard_of"]
+__all__ = ["canonical_json", "canonical_texts", "external_id", "fingerprint", "posting_key", "sha256_hex", "shard_of"]
 
 _EXTERNAL_ID_DIGITS = 20
 
@@ -21,6 +22,15 @@ def canonical_json(value: Any) -> bytes:
         rfc8785.CanonicalizationError: a Decimal, or an integer beyond 2^53, is inside: pass it as text.
     """
     return rfc8785.dumps(value)
+
+
+def canonical_texts(values: Sequence[str | int]) -> bytes:
+    """:func:`canonical_json` of an array of texts and whole numbers, which orjson writes alike and much faster.
+
+    Raises:
+        TypeError: a lone surrogate is inside.
+    """
+    return orjson.dumps(values)
 
 
 def sha256_hex(data: bytes) -> str:
@@ -35,7 +45,7 @@ def fingerprint(payload: Mapping[str, Any]) -> str:
 
 def posting_key(destination: str, event_id: str, revision: int) -> str:
     """The idempotency key of one revision of one event for one destination. It never expires."""
-    return sha256_hex(canonical_json([destination, event_id, revision]))
+    return sha256_hex(canonical_texts([destination, event_id, revision]))
 
 
 def external_id(document_kind: str, entity_key: str) -> str:

@@ -6,7 +6,8 @@
        │           ├──────> unknown       no answer: only a look-up settles it
        │           └──────> partial       some steps of a saga are done
        ├──> superseded                    a newer state of the same order stands
-       └──> shadowed                      the workflow runs in shadow: nothing is sent
+       ├──> shadowed                      the workflow runs in shadow: nothing is sent
+       └──> dead                          given up, an exception is open: nothing of its entity is sent
 
 A crash between the intent and the outcome leaves ``sending``: whoever comes next treats it as ``unknown``.
 """
@@ -36,7 +37,7 @@ class PostingState(StrEnum):
 _S = PostingState
 
 TRANSITIONS: dict[PostingState, frozenset[PostingState]] = {
-    _S.PLANNED: frozenset({_S.SENDING, _S.SUPERSEDED, _S.SHADOWED}),
+    _S.PLANNED: frozenset({_S.SENDING, _S.SUPERSEDED, _S.SHADOWED, _S.DEAD}),
     _S.SENDING: frozenset({_S.POSTED, _S.REJECTED, _S.RETRY_DUE, _S.UNKNOWN, _S.PARTIAL, _S.DEAD}),
     _S.RETRY_DUE: frozenset({_S.SENDING, _S.SUPERSEDED, _S.DEAD}),
     _S.UNKNOWN: frozenset({_S.POSTED, _S.RETRY_DUE, _S.PARTIAL, _S.REJECTED, _S.UNKNOWN, _S.DEAD}),

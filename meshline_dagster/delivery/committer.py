@@ -1,27 +1,32 @@
-"""The grouped commit: one thread writes everything queued since its last commit in one transaction.
+"""The grouped commit: everything queued since the last commit is written in one transaction.
 
 Intents and outcomes of many postings share one fsync, so that a fully durable ledger costs hardly anything. Before a transaction
 commits, the leases of all shards in it are checked: what was done under a lost lease cannot be recorded.
+
+What may wait (the database's lock, the fsync) happens in a thread. The statements themselves do so only where they cross a network:
+SQLite's take microseconds, and a thread that runs them beside a busy event loop spends its time waiting for the interpreter's lock.
 """
 
 import asyncio
-import queue
-import threading
+import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
+
+from sqlalchemy import Connection
 
 from meshline_dagster.store import leases
 from meshline_dagster.store.engine import Store
 from meshline_dagster.store.exceptions import Finding, raise_exceptions, resolve
 from meshline_dagster.store.leases import Lease
-from meshline_dagster.store.postings import Attempt, Change, change_states, record_attempts
+from meshline_dagster.store.ledger_writes import Attempt, AttemptEnd, Change, change_states, record_attempts
 
 __all__ = ["GroupCommitter", "Work"]
 
-_GROUP = 4_000
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +35,16 @@ class Work:
 
     changes: Sequence[Change] = ()
     opened: Sequence[Attempt] = ()
-    closed: Sequence[Attempt] = ()
+    closed: Sequence[AttemptEnd] = ()
     findings: Sequence[Finding] = ()
     resolved: Sequence[str] = ()
 
 
-_Item = tuple[Work, "asyncio.Future[None]", asyncio.AbstractEventLoop]
+_Item = tuple[Work, "asyncio.Future[None]"]
 
 
 class GroupCommitter:
-    """Commits work from an event loop in groups. A context manager: leaving it flushes what is queued."""
+    """Commits work of one event loop in groups. An asynchronous context manager: leaving it writes what is queued."""
 
     def __init__(
         self, store: Store, *, held: Callable[[], dict[int, Lease]], actor: str, clock: Callable[[], datetime]
@@ -48,19 +53,23 @@ class GroupCommitter:
         self._held = held
         self._actor = actor
         self._clock = clock
-        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="meshline-commits", daemon=True)
+        self._queue: list[_Item] = []
+        self._wake = asyncio.Event()
+        self._leaving = False
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="meshline-commits")
         self.commits = 0
 
-    def __enter__(self) -> Self:
-        self._thread.start()
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run())
         return self
 
-    def __exit__(
+    async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._queue.put(None)
-        self._thread.join()
+        self._leaving = True
+        self._wake.set()
+        await self._task
+        self._executor.shutdown()
 
     async def commit(self, work: Work) -> None:
         """Return when ``work`` is durable.
@@ -68,71 +77,78 @@ class GroupCommitter:
         Raises:
             LeaseLostError: a lease was taken over; nothing of this work was written.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        self._queue.put((work, future, loop))
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append((work, future))
+        self._wake.set()
         await future
 
-    def _work(self) -> None:
-        while True:
-            group, last = self._next_group()
-            if group:
-                self._write_group(group)
-            if last:
-                return
+    async def _run(self) -> None:
+        while self._queue or not self._leaving:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                await self._write_group()
 
-    def _next_group(self) -> tuple[list[_Item], bool]:
-        item = self._queue.get()
-        group: list[_Item] = []
-        while item is not None:
-            group.append(item)
-            if len(group) >= _GROUP:
-                return group, False
-            try:
-                item = self._queue.get_nowait()
-            except queue.Empty:
-                return group, False
-        return group, True
-
-    def _write_group(self, group: Sequence[_Item]) -> None:
-        """Write all together; if that fails, each alone, so that one bad item spoils no other."""
-        try:
-            self._write([work for work, _, _ in group])
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
-            if len(group) == 1:
-                _answer(group, error)
-            else:
-                for item in group:
-                    self._write_group([item])
+    async def _write_group(self) -> None:
+        """Write all that is queued by now together; if that fails, each alone, so that one bad item spoils no other."""
+        group = await self._write(None)
+        if group is None:
             return
-        _answer(group, None)
+        for item in group:
+            await self._write(item)
 
-    def _write(self, works: Sequence[Work]) -> None:
+    async def _write(self, one: _Item | None) -> list[_Item] | None:
+        """Write one item, or all that is queued when the database's lock is ours. Returns the items to write one by one, if any."""
+        transaction = self._store.write()
+        items = [one] if one is not None else self._queue
+        try:
+            connection = await self._in_thread(transaction.__enter__)
+            if one is None:
+                items, self._queue = self._queue, []
+            try:
+                works = [work for work, _ in items]
+                if self._store.is_sqlite:
+                    self._statements(connection, works)
+                else:
+                    await self._in_thread(lambda: self._statements(connection, works))
+            except BaseException:
+                failure = sys.exc_info()
+                await self._in_thread(lambda: transaction.__exit__(*failure))
+                raise
+            await self._in_thread(lambda: transaction.__exit__(None, None, None))
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
+            if items is self._queue:
+                items, self._queue = self._queue, []
+            if len(items) > 1:
+                return items
+            _settle(items, error)
+            return None
+        self.commits += 1
+        _settle(items, None)
+        return None
+
+    def _statements(self, connection: Connection, works: Sequence[Work]) -> None:
         now, held = self._clock(), self._held()
         changes = [change for work in works for change in work.changes]
-        with self._store.write() as connection:
-            leases.check(connection, [held[shard] for shard in {change.posting.shard for change in changes}])
-            change_states(connection, changes, actor=self._actor, now=now)
-            record_attempts(
-                connection,
-                [row for work in works for row in work.opened],
-                [row for work in works for row in work.closed],
-            )
-            raise_exceptions(connection, [finding for work in works for finding in work.findings], now=now)
-            resolve(connection, [key for work in works for key in work.resolved], resolution="posted since", now=now)
-        self.commits += 1
+        leases.check(connection, [held[shard] for shard in {change.posting.shard for change in changes}])
+        change_states(connection, changes, actor=self._actor, now=now)
+        record_attempts(
+            connection,
+            [row for work in works for row in work.opened],
+            [row for work in works for row in work.closed],
+        )
+        raise_exceptions(connection, [finding for work in works for finding in work.findings], now=now)
+        resolve(connection, [key for work in works for key in work.resolved], resolution="posted since", now=now)
+
+    async def _in_thread(self, call: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
 
 
-def _answer(items: Sequence[_Item], error: Exception | None) -> None:
-    """Settle all futures of a group in one wake-up of their loop; one committer serves one loop."""
-
-    def settle() -> None:
-        for _, future, _ in items:
-            if future.done():
-                continue
-            if error is None:
-                future.set_result(None)
-            else:
-                future.set_exception(error)
-
-    items[0][2].call_soon_threadsafe(settle)
+def _settle(items: Sequence[_Item], error: Exception | None) -> None:
+    for _, future in items:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)

@@ -16,12 +16,15 @@ from meshline_dagster.delivery.committer import GroupCommitter, Work
 from meshline_dagster.delivery.gates import check_company, check_gates
 from meshline_dagster.delivery.options import DeliveryOptions, Mode
 from meshline_dagster.delivery.outage import OutageGuard
+from meshline_dagster.delivery.recorder import Recorder
 from meshline_dagster.delivery.requests import Requests
 from meshline_dagster.delivery.session import DeliveryReport, Session, utc_now
 from meshline_dagster.delivery.shards import ShardLeases
 from meshline_dagster.erp.protocol import ErpWriter
 from meshline_dagster.store.engine import Store
-from meshline_dagster.store.postings import Change, Posting, due_postings, last_posted, next_due, open_shards
+from meshline_dagster.store.exceptions import open_keys, raise_exceptions
+from meshline_dagster.store.ledger_writes import Change
+from meshline_dagster.store.postings import Posting, due_postings, last_posted, next_due, open_shards
 
 __all__ = ["DeliveryReport", "deliver"]
 
@@ -62,8 +65,9 @@ async def deliver(
         check_company(options, await writer.company())
         await delivery.run()
     except TransientError as error:
-        delivery.guard.unreachable(str(error))
         session.report.outage = True
+        with store.write() as connection:
+            raise_exceptions(connection, [delivery.guard.unreachable(str(error))], now=clock())
     except ExceptionGroup as group:
         raise group.exceptions[0] from group
     finally:
@@ -92,23 +96,24 @@ class _Delivery:
             clock=session.clock,
         )
         limit = 3 * self.capabilities.max_in_flight
-        self.guard = OutageGuard(session.store, session.options.destination, clock=session.clock, limit=limit)
+        self.guard = OutageGuard(session.options.destination, limit=limit)
 
     async def run(self) -> None:
         """Work until nothing is due any more or patience ends."""
         deadline = self.clock() + timedelta(seconds=self.options.patience)
-        with GroupCommitter(
+        async with GroupCommitter(
             self.store, held=lambda: self.leases.held, actor=self.session.actor, clock=self.clock
         ) as committer:
-            requests = Requests(self.session, committer, self.leases, self.guard)
+            recorder = Recorder(self.session, committer, self.leases)
+            requests = Requests(self.session, recorder, self.leases, self.guard)
             keeper = asyncio.create_task(self.leases.keep())
             try:
-                while not self.report.outage and await self._pass_or_wait(requests, committer, deadline):
+                while not self.report.outage and await self._pass_or_wait(requests, recorder, committer, deadline):
                     if keeper.done():
                         keeper.result()
             finally:
                 keeper.cancel()
-                self.leases.release()
+                await asyncio.to_thread(self.leases.release)
                 self.report.commits = committer.commits
         with self.store.read() as connection:
             shards = list(range(self.options.shards))
@@ -118,15 +123,18 @@ class _Delivery:
         self.report.waiting = len(left)
         self.report.outage = self.guard.is_open
 
-    async def _pass_or_wait(self, requests: Requests, committer: GroupCommitter, deadline: datetime) -> bool:
+    async def _pass_or_wait(
+        self, requests: Requests, recorder: Recorder, committer: GroupCommitter, deadline: datetime
+    ) -> bool:
         """Do one pass, or wait for the next thing that is due. False when there is nothing to wait for."""
-        shards = self.leases.take()
+        shards = await asyncio.to_thread(self.leases.take)
         now = self.clock()
         with self.store.read() as connection:
             check_gates(connection, self.options)
             due = due_postings(connection, self.options.destination, shards, now=now, limit=_PASS)
             later = next_due(connection, self.options.destination, shards)
             elsewhere = open_shards(connection, self.options.destination) - set(shards)
+            recorder.open_exceptions |= open_keys(connection, "delivery")
         if due:
             before = committer.commits
             due = await self._inherit(due, committer)
@@ -148,8 +156,7 @@ class _Delivery:
         inherited = [row for row in due if row.state is _S.SENDING]
         if inherited:
             changes = [
-                Change(row, _S.UNKNOWN, self.leases.token(row.shard), {"cause": "inherited", "due_at": None})
-                for row in inherited
+                Change(row, row.state, _S.UNKNOWN, self.leases.token(row.shard), cause="inherited") for row in inherited
             ]
             await committer.commit(Work(changes=changes))
         return [row for row in due if row.state is not _S.SENDING]

@@ -9,6 +9,7 @@ __all__ = ["finding_for", "trace_key"]
 _FIX = {
     "rejected": "Correct what the ERP names, in the CRM or by a mapping; the corrected event is posted by the next run.",
     "attempts_used_up": "The ERP kept refusing for now. Find out why, then release the posting.",
+    "fingerprint_conflict": "Find out who changed the ledger; close the posting and have the event planned again.",
     "duplicate_in_erp": "Keep one document in the ERP, reverse the others, then settle the posting.",
 }
 _DIFFERENT = (

@@ -1,10 +1,9 @@
-"""The outage guard: when nothing gets through any more, stop asking, leave the work queued and tell somebody once."""
+"""The outage guard: when nothing gets through any more, stop asking, leave the work queued and tell somebody once.
 
-from collections.abc import Callable
-from datetime import datetime
+It decides and words; whoever asks it makes the words durable with the results that led to them.
+"""
 
-from meshline_dagster.store.engine import Store
-from meshline_dagster.store.exceptions import Finding, raise_exceptions, resolve
+from meshline_dagster.store.exceptions import Finding
 
 __all__ = ["OutageGuard"]
 
@@ -14,40 +13,38 @@ class OutageGuard:
 
     Args:
         limit: how many of them open the guard.
+
+    Attributes:
+        is_open: the destination is given up for this delivery.
     """
 
-    def __init__(self, store: Store, destination: str, *, clock: Callable[[], datetime], limit: int) -> None:
-        self._store = store
+    def __init__(self, destination: str, *, limit: int) -> None:
         self._destination = destination
-        self._clock = clock
         self._limit = limit
         self._failures = 0
         self._reported_well = False
         self.is_open = False
 
-    @property
-    def _trace_key(self) -> str:
-        return f"outage:{self._destination}"
-
-    def reached(self) -> None:
-        """The ERP gave a real answer."""
+    def reached(self) -> list[str]:
+        """The ERP gave a real answer. Returns the trace keys that this resolves: the outage's, the first time."""
         self._failures = 0
-        if not self._reported_well:
-            self._reported_well = True
-            with self._store.write() as connection:
-                resolve(connection, [self._trace_key], resolution="the destination answers again", now=self._clock())
+        if self._reported_well:
+            return []
+        self._reported_well = True
+        return [f"outage:{self._destination}"]
 
-    def missed(self, message: str) -> None:
-        """The ERP gave no answer, or asked us to come back later."""
+    def missed(self, message: str) -> list[Finding]:
+        """The ERP gave no answer, or asked us to come back later. Returns the exception to raise when that was once too often."""
         self._failures += 1
-        if self._failures >= self._limit and not self.is_open:
-            self.unreachable(message)
+        if self._failures < self._limit or self.is_open:
+            return []
+        return [self.unreachable(message)]
 
-    def unreachable(self, message: str) -> None:
-        """Stop now: raise one P1 exception; the work stays queued."""
+    def unreachable(self, message: str) -> Finding:
+        """Stop now. Returns the one P1 exception; the work stays queued."""
         self.is_open = True
-        finding = Finding(
-            trace_key=self._trace_key,
+        return Finding(
+            trace_key=f"outage:{self._destination}",
             origin="delivery",
             code="destination_unavailable",
             title=f"{self._destination} does not take orders",
@@ -56,5 +53,3 @@ class OutageGuard:
             owner="integrations",
             priority="P1",
         )
-        with self._store.write() as connection:
-            raise_exceptions(connection, [finding], now=self._clock())

@@ -17,7 +17,8 @@ from meshline_dagster.store.builds import mark_planned
 from meshline_dagster.store.counters import next_values
 from meshline_dagster.store.engine import Store
 from meshline_dagster.store.exceptions import Finding, raise_exceptions
-from meshline_dagster.store.postings import Change, change_states, insert_postings, known_postings, postings_of
+from meshline_dagster.store.ledger_writes import Change, change_states, insert_postings
+from meshline_dagster.store.postings import known_postings, postings_of
 
 __all__ = ["PlanReport", "outbox_rows", "plan"]
 
@@ -95,11 +96,11 @@ def _write(
 ) -> None:
     causes = {posting_id: cause for one in plans for posting_id, cause in one.supersede}
     changes = [
-        Change(row, PostingState.SUPERSEDED, row.lease_token or 0, {"cause": causes[row.id], "due_at": None})
+        Change(row, row.state, PostingState.SUPERSEDED, row.lease_token or 0, cause=causes[row.id])
         for row in postings_of(connection, list(causes))
     ]
     changes += [
-        Change(row, PostingState.PLANNED, row.lease_token or 0, {"cause": "gone_live"})
+        Change(row, row.state, PostingState.PLANNED, row.lease_token or 0, cause="gone_live")
         for row in postings_of(connection, [posting_id for one in plans for posting_id in one.release])
     ]
     change_states(connection, changes, actor=actor, now=now)

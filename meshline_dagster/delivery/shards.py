@@ -70,7 +70,8 @@ class ShardLeases:
         now = self._clock()
         with self._store.write() as connection:
             renewed = {
-                shard: leases.renew(connection, lease, now=now, ttl=self._ttl) for shard, lease in self.held.items()
+                shard: leases.renew(connection, lease, now=now, ttl=self._ttl)
+                for shard, lease in list(self.held.items())
             }
         self.held.update(renewed)
 

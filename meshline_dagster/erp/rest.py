@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 from pydantic import SecretStr
 
 from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument, Outcome
 from meshline_dagster.core.errors import ConfigError, MeshlineError, SourceError, TransientError
-from meshline_dagster.erp.http import NETWORK_ERRORS, make_client
+from meshline_dagster.erp.http import NETWORK_ERRORS, HttpClient
 from meshline_dagster.erp.protocol import Capabilities
 from meshline_dagster.erp.rest_answers import as_answer, as_error, is_done, no_answer, read_json
 from meshline_dagster.erp.rest_documents import PATHS, from_page, request_body
@@ -74,7 +73,7 @@ class RestErpWriter:
             request_timeout=request_timeout,
             operations=_OPERATIONS,
         )
-        self._open_client: httpx.AsyncClient | None = None
+        self._open_client: HttpClient | None = None
 
     @property
     def name(self) -> str:
@@ -89,7 +88,7 @@ class RestErpWriter:
     async def open(self) -> None:
         """Connect, and show the token once."""
         if self._open_client is None:
-            self._open_client = make_client(
+            self._open_client = HttpClient(
                 self._base_url,
                 headers={"Authorization": f"Bearer {self._token.get_secret_value()}"},
                 max_in_flight=self._capabilities.max_in_flight,
@@ -187,7 +186,7 @@ class RestErpWriter:
         return read_json(response)
 
     @property
-    def _client(self) -> httpx.AsyncClient:
+    def _client(self) -> HttpClient:
         if self._open_client is None:
             raise ConfigError("the writer is not open: call open() before anything else")
         return self._open_client

@@ -3,13 +3,13 @@
 Only an answer that says so settles a request: what neither confirms nor refuses is unknown, and the engine looks it up.
 """
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
+import orjson
 
 from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument, Outcome
 from meshline_dagster.core.errors import AuthError, MeshlineError, SourceError, TransientError
@@ -70,7 +70,7 @@ def as_error(response: httpx.Response) -> MeshlineError | None:
 def read_json(response: httpx.Response) -> Mapping[str, Any]:
     """The answer's object; empty when it is none, as from a proxy in between."""
     try:
-        body = json.loads(response.content)
+        body = orjson.loads(response.content)
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}

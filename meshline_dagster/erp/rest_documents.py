@@ -1,10 +1,11 @@
 """Documents in the words of the REST ERP: what we send, and what it shows."""
 
-import json
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
+
+import orjson
 
 from meshline_dagster.core.documents import Document, DocumentKind, ErpDocument, ErpLine
 from meshline_dagster.core.errors import SourceError
@@ -18,7 +19,7 @@ PATHS = {DocumentKind.CUSTOMER: "/v1/customers", DocumentKind.SALES_ORDER: "/v1/
 def request_body(document: Document) -> bytes:
     """The JSON to send: the payload with our two ids. The same document gives the same bytes."""
     body = {**document.payload, "external_id": document.external_id, "event_id": document.event_id}
-    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+    return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
 
 
 def from_json(kind: DocumentKind, shown: Mapping[str, Any]) -> ErpDocument:

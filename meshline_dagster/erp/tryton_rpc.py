@@ -9,12 +9,11 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
 from pydantic import SecretStr
 
 from meshline_dagster.core.documents import Outcome
 from meshline_dagster.core.errors import ConfigError
-from meshline_dagster.erp.http import NETWORK_ERRORS, make_client
+from meshline_dagster.erp.http import NETWORK_ERRORS, HttpClient
 from meshline_dagster.erp.tryton_json import encode
 from meshline_dagster.erp.tryton_replies import Reply, no_reply, read_reply
 
@@ -40,7 +39,7 @@ class TrytonSession:
         self._path = f"/{database}/rpc/"
         self._user, self._password = user, password
         self._numbers = itertools.count(1)
-        self._client: httpx.AsyncClient | None = None
+        self._client: HttpClient | None = None
         self._header: str | None = None
         self.company = company
         self.context: Mapping[str, Any] = {"company": company, "language": "en"}
@@ -51,7 +50,7 @@ class TrytonSession:
     def connect(self, *, max_in_flight: int, request_timeout: float) -> None:
         """Make the client; no request is sent."""
         if self._client is None:
-            self._client = make_client(
+            self._client = HttpClient(
                 self._base_url,
                 headers={"Content-Type": "application/json"},
                 max_in_flight=max_in_flight,
@@ -66,7 +65,7 @@ class TrytonSession:
             return
         if header is not None:
             call = {"id": 0, "method": "common.db.logout", "params": []}
-            await _send(client, self._path, header, call, limit=httpx.Timeout(_LOGOUT_SECONDS))
+            await _send(client, self._path, header, call, limit=_LOGOUT_SECONDS)
         await client.aclose()
 
     async def log_in(self) -> Reply:
@@ -127,16 +126,16 @@ class TrytonSession:
 
 
 async def _send(
-    client: httpx.AsyncClient,
+    client: HttpClient,
     path: str,
     header: str | None,
     call: Mapping[str, Any],
     *,
-    limit: httpx.Timeout | None = None,
+    limit: float | None = None,
 ) -> Reply:
     headers = {"Authorization": header} if header else {}
     try:
-        response = await client.post(path, content=encode(call), headers=headers, timeout=limit or client.timeout)
+        response = await client.post(path, content=encode(call), headers=headers, timeout=limit)
     except NETWORK_ERRORS as error:
         return no_reply(error)
     return read_reply(response)

@@ -4,15 +4,16 @@ An entry's hash is SHA-256 over the canonical JSON of its fields and of the hash
 insert an entry without breaking every later one.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+import orjson
+from sqlalchemy import Connection, select
 
-from meshline_dagster.core.identity import canonical_json, sha256_hex
+from meshline_dagster.core.identity import canonical_texts, sha256_hex
+from meshline_dagster.store.bulk import insert_rows
 from meshline_dagster.store.counters import current_value, next_values
 from meshline_dagster.store.tables import audit_entry
 
@@ -20,6 +21,7 @@ __all__ = ["Entry", "append", "first_broken"]
 
 _GENESIS = "0" * 64
 _PAGE = 10_000
+_COLUMNS = ("seq", "at", "actor", "action", "subject", "detail", "previous_hash", "hash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +40,13 @@ def append(connection: Connection, entries: Sequence[Entry], *, at: datetime) ->
         return
     numbers = next_values(connection, "audit", len(entries))
     previous = _hash_at(connection, numbers[0] - 1)
-    rows = []
+    rows, instant = [], _instant(at)
     for seq, entry in zip(numbers, entries, strict=True):
-        detail = json.dumps(entry.detail, sort_keys=True, ensure_ascii=False)
-        digest = _digest(seq, at, entry.actor, entry.action, entry.subject, detail, previous)
-        rows.append(
-            {
-                "seq": seq,
-                "at": at,
-                "actor": entry.actor,
-                "action": entry.action,
-                "subject": entry.subject,
-                "detail": detail,
-                "previous_hash": previous,
-                "hash": digest,
-            }
-        )
+        detail = orjson.dumps(entry.detail, option=orjson.OPT_SORT_KEYS).decode()
+        digest = _digest(seq, instant, entry.actor, entry.action, entry.subject, detail, previous)
+        rows.append((seq, at, entry.actor, entry.action, entry.subject, detail, previous, digest))
         previous = digest
-    connection.execute(insert(audit_entry), rows)
+    insert_rows(connection, audit_entry, _COLUMNS, rows)
 
 
 def first_broken(connection: Connection) -> int | None:
@@ -65,7 +56,7 @@ def first_broken(connection: Connection) -> int | None:
     """
     expected, previous = 1, _GENESIS
     for row in _rows(connection):
-        digest = _digest(row.seq, row.at, row.actor, row.action, row.subject, row.detail, previous)
+        digest = _digest(row.seq, _instant(row.at), row.actor, row.action, row.subject, row.detail, previous)
         if row.seq != expected or row.previous_hash != previous or row.hash != digest:
             return expected
         expected, previous = expected + 1, digest
@@ -91,7 +82,10 @@ def _hash_at(connection: Connection, seq: int) -> str:
     return digest
 
 
-def _digest(seq: int, at: datetime, *fields: str) -> str:
+def _instant(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _digest(seq: int, instant: str, *fields: str) -> str:
     """Fields: actor, action, subject, detail, previous hash."""
-    instant = at.astimezone(UTC).isoformat(timespec="microseconds")
-    return sha256_hex(canonical_json([seq, instant, *fields]))
+    return sha256_hex(canonical_texts([seq, instant, *fields]))

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from meshline_dagster.store import audit
+from meshline_dagster.store.bulk import among
 from meshline_dagster.store.tables import exception_item
 
 __all__ = [
@@ -30,7 +31,6 @@ __all__ = [
 ]
 
 CLOSED = "resolved"
-_CHUNK = 500
 _SLA = {"P1": timedelta(minutes=15), "P2": timedelta(hours=2), "P3": timedelta(hours=48)}
 
 
@@ -77,6 +77,8 @@ _COLUMNS = [exception_item.c[name] for name in ExceptionItem.__dataclass_fields_
 def raise_exceptions(connection: Connection, findings: Sequence[Finding], *, now: datetime) -> int:
     """Put findings into the queue. One already open is refreshed; one resolved is reopened. Returns how many are new."""
     latest = {finding.trace_key: finding for finding in findings}
+    if not latest:
+        return 0
     known = _statuses(connection, latest)
     fresh = [finding for key, finding in latest.items() if key not in known]
     reopened = [finding for key, finding in latest.items() if known.get(key) == CLOSED]
@@ -98,7 +100,8 @@ def resolve(
     connection: Connection, trace_keys: Iterable[str], *, resolution: str, now: datetime, actor: str = "meshline"
 ) -> int:
     """Close what is open under these keys. Returns how many were."""
-    known = _statuses(connection, list(trace_keys))
+    wanted = list(trace_keys)
+    known = _statuses(connection, wanted) if wanted else {}
     keys = [key for key, status in known.items() if status != CLOSED]
     if keys:
         connection.execute(
@@ -158,13 +161,10 @@ def exception_amounts(connection: Connection) -> dict[str, Decimal]:
 
 
 def _statuses(connection: Connection, keys: Iterable[str]) -> dict[str, str]:
-    wanted, found = list(keys), {}
-    for start in range(0, len(wanted), _CHUNK):
-        query = select(exception_item.c.trace_key, exception_item.c.status).where(
-            exception_item.c.trace_key.in_(wanted[start : start + _CHUNK])
-        )
-        found.update({row.trace_key: row.status for row in connection.execute(query)})
-    return found
+    query = select(exception_item.c.trace_key, exception_item.c.status).where(
+        among(connection, exception_item.c.trace_key, keys)
+    )
+    return {row.trace_key: row.status for row in connection.execute(query)}
 
 
 def _values(finding: Finding, now: datetime) -> dict[str, Any]:
@@ -174,21 +174,21 @@ def _values(finding: Finding, now: datetime) -> dict[str, Any]:
 
 def _refresh(connection: Connection, findings: Sequence[Finding], now: datetime) -> None:
     """Keep the text of an open item current without moving its clock; untouched items cost nothing."""
-    for start in range(0, len(findings), _CHUNK):
-        part = {finding.trace_key: finding for finding in findings[start : start + _CHUNK]}
-        rows = connection.execute(
-            select(
-                exception_item.c.trace_key, exception_item.c.detail, exception_item.c.event_id, exception_item.c.amount
-            ).where(exception_item.c.trace_key.in_(list(part)))
-        ).all()
-        for row in rows:
-            finding = part[row.trace_key]
-            if (row.detail, row.event_id, row.amount) != (finding.detail, finding.event_id, finding.amount):
-                values = {**_values(finding, now)}
-                del values["due_at"]
-                connection.execute(
-                    update(exception_item).where(exception_item.c.trace_key == row.trace_key).values(**values)
-                )
+    current = {finding.trace_key: finding for finding in findings}
+    if not current:
+        return
+    names = ("trace_key", "detail", "event_id", "amount")
+    query = select(*[exception_item.c[name] for name in names]).where(
+        among(connection, exception_item.c.trace_key, current)
+    )
+    for row in connection.execute(query).all():
+        finding = current[row.trace_key]
+        if (row.detail, row.event_id, row.amount) != (finding.detail, finding.event_id, finding.amount):
+            values = {**_values(finding, now)}
+            del values["due_at"]
+            connection.execute(
+                update(exception_item).where(exception_item.c.trace_key == row.trace_key).values(**values)
+            )
 
 
 def _update(connection: Connection, findings: Sequence[Finding], now: datetime, extra: dict[str, Any]) -> None:

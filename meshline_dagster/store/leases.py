@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, select, text, update
 
 from meshline_dagster.core.errors import LeaseLostError
+from meshline_dagster.store.bulk import among
 from meshline_dagster.store.tables import lease
 
 __all__ = ["Lease", "acquire", "check", "release", "renew"]
@@ -66,7 +67,10 @@ def check(connection: Connection, held: Sequence[Lease]) -> None:
     Raises:
         LeaseLostError: somebody took one over; the transaction must roll back.
     """
-    query = select(lease.c.name, lease.c.token, lease.c.holder).where(lease.c.name.in_([one.name for one in held]))
+    if not held:
+        return
+    names = among(connection, lease.c.name, [one.name for one in held])
+    query = select(lease.c.name, lease.c.token, lease.c.holder).where(names)
     now_held = {(row.name, row.token, row.holder) for row in connection.execute(query.with_for_update(read=True))}
     for one in held:
         if (one.name, one.token, one.holder) not in now_held:

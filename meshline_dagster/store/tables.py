@@ -16,10 +16,13 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TextClause,
     UniqueConstraint,
+    text,
 )
+from sqlalchemy.sql.selectable import NamedFromClause
 
-from meshline_dagster.core.ledger import PostingState
+from meshline_dagster.core.ledger import OPEN_STATES, PostingState
 from meshline_dagster.store.types import Amount, UtcDateTime
 
 __all__ = [
@@ -30,6 +33,8 @@ __all__ = [
     "exception_item",
     "feed_schema",
     "feed_state",
+    "is_dead",
+    "is_open",
     "landing_file",
     "lease",
     "mapping",
@@ -52,6 +57,9 @@ metadata = MetaData(
 
 _ID = BigInteger().with_variant(Integer, "sqlite")
 _STATES = ", ".join(f"'{state.value}'" for state in PostingState)
+_OPEN_LIST = ", ".join(f"'{state.value}'" for state in PostingState if state in OPEN_STATES)
+_OPEN = f"state IN ({_OPEN_LIST})"
+_DEAD = f"state = '{PostingState.DEAD.value}'"
 
 # A number that counts up in commit order: its row is locked until the transaction that raised it ends.
 counter = Table(
@@ -148,8 +156,20 @@ posting = Table(
     UniqueConstraint("destination", "event_id", "revision"),
     CheckConstraint(f"state IN ({_STATES})", name="state"),
     Index(None, "destination", "entity_key"),
-    Index(None, "destination", "state", "shard"),
+    Index(None, "destination", "state"),
 )
+# Two partial indexes stand in migration 0002 only: declared here they would load every PostgreSQL dialect at import.
+
+
+def is_open(of: NamedFromClause) -> TextClause:
+    """The condition of the partial index over open postings, in its very words: databases match it as text."""
+    return text(f"{of.name}.{_OPEN}")
+
+
+def is_dead(of: NamedFromClause) -> TextClause:
+    """The condition of the partial index over dead postings."""
+    return text(f"{of.name}.{_DEAD}")
+
 
 # One request, or one look-up, made for a posting. Rows are inserted before the request and closed once after it.
 attempt = Table(

@@ -1,13 +1,17 @@
 """One sync of the reference code location, as its users meet it: posted, explained, repeated, paused, refused."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import httpx
+import pyarrow.parquet as pq
 import pytest
 
+from meshline_dagster.store import location
+from meshline_dagster.store.builds import last_planned
 from meshline_dagster.store.ledger_reports import ledger_counts
 from meshline_dagster.store.verdicts import record_verdict
+from meshline_dagster.warehouse.publish import published
 
 pytestmark = pytest.mark.slow
 
@@ -19,6 +23,17 @@ def documents(place):
         headers={"Authorization": "Bearer sandbox"},
         timeout=30,
     ).json()["documents"]
+
+
+def replayed(place):
+    """The days that the last planned build recomputed, having touched every won deal of the world."""
+    store = place.store()
+    with store.read() as connection:
+        build = last_planned(connection)
+    store.close()
+    touched = set(pq.read_table(published(location.published_path()).path("touched"))["entity_key"].to_pylist())
+    assert {f"salesforce/opportunity/{order}" for order in expected(place)} <= touched
+    return build.replay_from, build.replay_to
 
 
 def expected(place):
@@ -49,7 +64,10 @@ def test_what_the_ground_truth_says_is_in_the_erp_and_a_second_run_and_a_replay_
     assert figures["drift_by_money"] == 0.0
     assert sum(figures["classes"].values()) == figures["events"]
     assert place.run().success
+    asked = len(place.crm.requests)
     assert place.run(mode=None, days=("2026-01-01", "2026-04-05")).success
+    assert len(place.crm.requests) == asked  # a replay never calls the CRM
+    assert replayed(place) == (date(2026, 1, 1), date(2026, 4, 5))
     assert place.oracle()["journal"] == journal
 
 

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import select
+
+from meshline_dagster.store.tables import build
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -116,6 +119,12 @@ def test_a_backfill_of_the_whole_graph_posts_nothing_twice_and_the_ui_shows_ever
     assert found["status"] == "COMPLETED_SUCCESS", found
     assert {run["status"] for run in found["runs"]} == {"SUCCESS"}
     assert place.oracle()["journal"] == journal
+    store = place.store()
+    with store.read() as connection:  # the poll sensor may have had builds of its own since
+        columns = (build.c.replay_from, build.c.replay_to)
+        planned = connection.execute(select(*columns).where(build.c.planned_at.is_not(None), build.c.mode == "replay"))
+        assert [tuple(str(day) for day in row) for row in planned][-1:] == [(days[0], days[-1])]
+    store.close()
 
     second_document(place)
     checks = place.run("crm_to_erp_checks", mode=None)

@@ -147,11 +147,12 @@ def test_an_answer_lost_on_an_amendment_is_settled_by_the_state_that_the_erp_sho
     assert [one.amount for one in erp.of(DocumentKind.SALES_ORDER, order(1).external_id)] == [Decimal(25)]
 
 
-def test_what_a_dead_run_left_as_sending_is_looked_up_before_it_is_sent_again(ops):
+def test_what_a_dead_run_left_as_sending_is_looked_up_before_it_is_sent_again(ops, without_guards):
     erp = MemoryErp(unique=False)
     plan_rows(ops, [customer(), order(1)])
     run(ops, MemoryWriter(erp))
     with ops.write() as connection:  # as a run leaves it that dies between request and outcome
+        without_guards(connection, "posting")
         connection.execute(posting.update().values(state="sending", sent_at=datetime.now(UTC)))
     report = run(ops, MemoryWriter(erp), actor="run-2")
     assert report.outcomes == {"exists": 2}
@@ -301,3 +302,17 @@ def test_a_delivery_that_can_start_no_request_gives_up_when_its_patience_ends(op
     report = run(ops, MemoryWriter(erp), replace(OPTIONS, patience=0.5))
     assert erp.writes == []
     assert report.waiting == 1
+
+
+def test_a_payload_that_somebody_changed_in_the_ledger_is_never_sent(ops, without_guards):
+    erp = MemoryErp()
+    plan_rows(ops, [customer(), order(1), order(2)])
+    with ops.write() as connection:
+        without_guards(connection, "posting")
+        forged = posting.c.entity_key == order(1).entity_key
+        connection.execute(posting.update().where(forged).values(payload=posting.c.payload + " "))
+    assert run(ops, MemoryWriter(erp)).outcomes == {"created": 2, "fingerprint_conflict": 1}
+    assert not erp.of(DocumentKind.SALES_ORDER, order(1).external_id)
+    with ops.read() as connection:
+        [item] = exceptions(connection)
+    assert (item.code, item.priority) == ("fingerprint_conflict", "P1")

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from meshline_dagster.core.documents import Outcome
 from meshline_dagster.core.errors import AuthError, ConfigError, SourceError, TransientError
-from meshline_dagster.erp.http import make_client, was_surely_not_sent
+from meshline_dagster.erp.http import HttpClient, was_surely_not_sent
 from meshline_dagster.erp.rest import RestErpWriter
 from meshline_dagster.erp.rest_documents import request_body
 from meshline_dagster.sandbox.erp.app import create_app
@@ -232,7 +232,7 @@ def test_silence_is_unknown(tmp_path):
     with silent_server() as url:
 
         async def inside():
-            client = make_client(url, headers={}, max_in_flight=1, request_timeout=0.3)
+            client = HttpClient(url, headers={}, max_in_flight=1, request_timeout=0.3)
             try:
                 await client.post("/v1/sales-orders", content=b"{}")
             finally:
@@ -272,7 +272,7 @@ def silent_server(*, close_after=None):
 @pytest.mark.parametrize("close_after", [1, 65536])
 def test_a_connection_that_breaks_after_sending_began_is_not_surely_unsent(close_after):
     async def inside(url):
-        client = make_client(url, headers={}, max_in_flight=1, request_timeout=5)
+        client = HttpClient(url, headers={}, max_in_flight=1, request_timeout=5)
         try:
             await client.post("/v1/sales-orders", content=b"x" * 1000)
         finally:
@@ -301,7 +301,7 @@ def test_a_connection_that_never_stood_is_surely_unsent(url):
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
 def test_nothing_is_sent_twice_when_a_kept_connection_breaks(tmp_path, method):
     async def inside(url, headers):
-        client = make_client(url, headers=headers, max_in_flight=1, request_timeout=5)
+        client = HttpClient(url, headers=headers, max_in_flight=1, request_timeout=5)
         try:
             await client.get("/v1/company")
             plan = [{"fault": "reset_after", "at": [1], "on": "all"}]

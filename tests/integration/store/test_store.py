@@ -47,9 +47,10 @@ def test_migrations_make_exactly_the_tables_that_the_code_declares(ops):
     for name, table in metadata.tables.items():
         columns = {column["name"]: column["nullable"] for column in made.get_columns(name)}
         assert columns == {column.name: bool(column.nullable) for column in table.columns}, name
+        partial = {"ix_posting_open", "ix_posting_dead"} if name == "posting" else set()
         assert {index["name"] for index in made.get_indexes(name) if not index.get("unique")} == {
             index.name for index in table.indexes if not index.unique
-        }, name
+        } | partial, name
 
 
 def test_several_processes_may_open_a_new_store_at_once(store_url):
@@ -214,10 +215,11 @@ def test_builds_start_from_the_last_planned_one_and_cover_every_replay_asked_for
         assert (four.mode, four.after) == ("incremental", three.id)
 
 
-def test_the_audit_log_shows_a_change_and_a_gap(ops):
+def test_the_audit_log_shows_a_change_and_a_gap(ops, without_guards):
     with ops.write() as connection:
         audit.append(connection, [audit.Entry("a", "did", f"s{n}", {"n": n}) for n in range(5)], at=NOW)
         assert audit.first_broken(connection) is None
+        without_guards(connection, "audit_entry")
         kept = connection.execute(select(audit_entry.c.subject).where(audit_entry.c.seq == 3)).scalar_one()
         connection.execute(update(audit_entry).where(audit_entry.c.seq == 3).values(subject="forged"))
         assert audit.first_broken(connection) == 3

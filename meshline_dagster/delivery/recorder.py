@@ -1,0 +1,114 @@
+"""What became of requests and look-ups, put into the words of the ledger and made durable."""
+
+import itertools
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from meshline_dagster.core.ledger import PostingState
+from meshline_dagster.core.settle import Settled
+from meshline_dagster.core.text import kept_text
+from meshline_dagster.delivery.committer import GroupCommitter, Work
+from meshline_dagster.delivery.findings import finding_for, trace_key
+from meshline_dagster.delivery.session import Session
+from meshline_dagster.delivery.shards import ShardLeases
+from meshline_dagster.store.exceptions import Finding
+from meshline_dagster.store.ledger_writes import Attempt, AttemptEnd, Change
+from meshline_dagster.store.postings import Posting
+
+__all__ = ["Recorder", "Results"]
+
+
+@dataclass(slots=True)
+class Results:
+    """What one request or look-up settled, and when (UTC)."""
+
+    at: datetime
+    changes: list[Change] = field(default_factory=list)
+    ends: list[AttemptEnd] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    resolved: list[str] = field(default_factory=list)
+
+
+class Recorder:
+    """Writes for one delivery, under its leases.
+
+    Attributes:
+        open_exceptions: trace keys of what is open in the queue, so that a success asks the database only where it resolves something.
+    """
+
+    def __init__(self, session: Session, committer: GroupCommitter, leases: ShardLeases) -> None:
+        self._report, self._committer, self._leases = session.report, committer, leases
+        self._name, self._numbers = uuid.uuid4().hex[:24], itertools.count(1)
+        self.open_exceptions: set[str] = set()
+
+    def attempt(self, row: Posting, action: str, now: datetime) -> Attempt:
+        """A request or look-up that begins. Its id is new."""
+        request_id = f"{self._name}-{next(self._numbers):011d}"
+        return Attempt(row.id, request_id, action, row.fingerprint, self._leases.token(row.shard), now)
+
+    async def intend(self, rows: Sequence[Posting], attempts: Sequence[Attempt], now: datetime) -> None:
+        """Make the intent durable: nothing may be sent before this returns."""
+        token, sending = self._leases.token, PostingState.SENDING
+        changes = [
+            Change(row, row.state, sending, token(row.shard), attempts=row.attempts + 1, sent_at=now) for row in rows
+        ]
+        await self._committer.commit(Work(changes, opened=attempts))
+
+    def settle(
+        self, results: Results, row: Posting, attempt: Attempt, settled: Settled, *, before: PostingState, answer: str
+    ) -> None:
+        """Add one settled posting.
+
+        Args:
+            before: the state that the row has now.
+            answer: the ERP's own words, for the attempt.
+        """
+        results.changes.append(self.change(row, before, settled))
+        end = AttemptEnd(attempt.posting_id, attempt.request_id, results.at, settled.outcome, kept_text(answer))
+        results.ends.append(end)
+        self._report.count(settled.outcome)
+        if settled.problem is not None:
+            results.findings.append(finding_for(row, settled))
+            self.open_exceptions.add(trace_key(row))
+        elif settled.state is PostingState.POSTED and trace_key(row) in self.open_exceptions:
+            results.resolved.append(trace_key(row))
+
+    def change(self, row: Posting, before: PostingState, settled: Settled) -> Change:
+        """The state change alone."""
+        return Change(
+            row,
+            before,
+            settled.state,
+            self._leases.token(row.shard),
+            due_at=settled.due_at,
+            erp_id=settled.erp_id,
+            outcome=settled.outcome,
+            message=kept_text(settled.message),
+        )
+
+    async def record(self, results: Results, opened: Sequence[Attempt] = ()) -> None:
+        """Make results durable.
+
+        Args:
+            opened: attempts that begin and end in this very transaction, as look-ups do.
+        """
+        await self._committer.commit(Work(results.changes, opened, results.ends, results.findings, results.resolved))
+
+    async def put_aside(self, rows: Sequence[Posting], cause: str) -> None:
+        """Rows that need no request: superseded for this cause."""
+        token = self._leases.token
+        changes = [Change(row, row.state, PostingState.SUPERSEDED, token(row.shard), cause=cause) for row in rows]
+        await self._committer.commit(Work(changes))
+        for _ in rows:
+            self._report.count(cause)
+
+    async def not_sent(self, rows: Sequence[Posting], attempts: Sequence[Attempt], now: datetime) -> None:
+        """Take an intent back: the lease would have ended before the request's deadline, so nothing was sent."""
+        token, sending, due = self._leases.token, PostingState.SENDING, PostingState.RETRY_DUE
+        changes = [
+            Change(row, sending, due, token(row.shard), attempts=row.attempts, cause="lease_too_short") for row in rows
+        ]
+        ends = [AttemptEnd(one.posting_id, one.request_id, now, "not_sent", "") for one in attempts]
+        await self._committer.commit(Work(changes, closed=ends))

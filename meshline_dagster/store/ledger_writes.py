@@ -1,0 +1,170 @@
+"""Writing the posting ledger: new rows, state changes, attempts.
+
+State changes are checked against the table in ``core/ledger`` (and by the database, see migration 0002), audited in the same
+transaction, and fenced: a row changes only under a lease token that is not older than the last one that changed it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from meshline_dagster.core.errors import LeaseLostError
+from meshline_dagster.core.identity import canonical_json, posting_key, shard_of
+from meshline_dagster.core.ledger import PostingState, check_transition
+from meshline_dagster.core.postings import NewPosting
+from meshline_dagster.store import audit
+from meshline_dagster.store.bulk import insert_rows, listed, packed
+from meshline_dagster.store.postings import Posting
+from meshline_dagster.store.tables import attempt, posting
+
+__all__ = ["Attempt", "AttemptEnd", "Change", "change_states", "insert_postings", "record_attempts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One state change: from what the caller saw to what he wants.
+
+    Attributes:
+        before: the state that the row has.
+        token: the fencing token under which it is made.
+        due_at: when to look at the posting again; None when it is settled or due at once.
+        attempts, sent_at, erp_id, outcome, message, cause: None keeps what the row has.
+    """
+
+    posting: Posting
+    before: PostingState
+    after: PostingState
+    token: int
+    due_at: datetime | None = None
+    attempts: int | None = None
+    sent_at: datetime | None = None
+    erp_id: str | None = None
+    outcome: str | None = None
+    message: str | None = None
+    cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request or look-up, as it begins; a look-up is written when it has ended, with its end."""
+
+    posting_id: int
+    request_id: str
+    action: str
+    fingerprint: str
+    lease_token: int
+    started_at: datetime
+    ended_at: datetime | None = None
+    outcome: str | None = None
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnd:
+    """How an attempt ended. It closes once and is never written again."""
+
+    posting_id: int
+    request_id: str
+    ended_at: datetime
+    outcome: str
+    answer: str
+
+
+_KEPT = ("attempts", "sent_at", "erp_id", "outcome", "message", "cause")
+_CHANGED = {
+    **{name: posting.c[name].type for name in ("id", "state", "lease_token", "due_at", "updated_at", *_KEPT)},
+    "before_state": posting.c.state.type,
+}
+_ATTEMPT = tuple(one.name for one in fields(Attempt))
+_CLOSED = {name: attempt.c[name].type for name in ("posting_id", "request_id", "ended_at", "outcome", "answer")}
+_NEW = (
+    *("destination", "entity_key", "document_kind", "event_id", "revision", "key", "external_id", "operation"),
+    *("event_time", "depends_on", "shard", "payload", "fingerprint", "amount", "currency", "document_date", "state"),
+    *("attempts", "cause", "created_at", "updated_at"),
+)
+
+
+def insert_postings(
+    connection: Connection, destination: str, plans: Sequence[NewPosting], *, shards: int, actor: str, now: datetime
+) -> None:
+    """Write planned rows with their payload, and an audit entry for each. The payload is kept as it was fingerprinted."""
+    if not plans:
+        return
+    rows, entries = [], []
+    for plan in plans:
+        row = plan.row
+        key = posting_key(destination, row.event_id, plan.revision)
+        rows.append(
+            (
+                *(destination, row.entity_key, row.document_kind.value, row.event_id, plan.revision, key),
+                *(row.external_id, row.operation, row.event_time, row.depends_on, shard_of(row.entity_key, shards)),
+                *(canonical_json(row.payload).decode(), plan.fingerprint, row.amount, row.currency),
+                *(row.document_date, plan.state.value, 0, plan.cause, now, now),
+            )
+        )
+        detail = {"entity": row.entity_key, "fingerprint": plan.fingerprint, "cause": plan.cause}
+        entries.append(audit.Entry(actor, f"posting.{plan.state.value}", f"posting:{key}", detail))
+    insert_rows(connection, posting, _NEW, rows)
+    audit.append(connection, entries, at=now)
+
+
+def change_states(connection: Connection, changes: Sequence[Change], *, actor: str, now: datetime) -> None:
+    """Move rows through the state machine.
+
+    Raises:
+        IllegalTransitionError: the table does not allow one of the steps; nothing is written.
+        LeaseLostError: a row is no longer as the caller saw it; the transaction must roll back.
+    """
+    if not changes:
+        return
+    rows, entries = [], []
+    for change in changes:
+        row = change.posting
+        check_transition(change.before, change.after)
+        rows.append(
+            (
+                *(row.id, change.after.value, change.token, change.due_at, now),
+                *(change.attempts, change.sent_at, change.erp_id, change.outcome, change.message, change.cause),
+                change.before.value,
+            )
+        )
+        entries.append(audit.Entry(actor, f"posting.{change.after.value}", f"posting:{row.key}", _detail(change)))
+    kept = ", ".join(f"{name} = COALESCE(changed.{name}, posting.{name})" for name in _KEPT)
+    statement = (
+        "UPDATE posting SET state = changed.state, lease_token = changed.lease_token, due_at = changed.due_at, "  # noqa: S608 - our columns
+        f"updated_at = changed.updated_at, {kept} FROM {listed(connection, _CHANGED)} AS changed "
+        "WHERE posting.id = changed.id AND posting.state = changed.before_state "
+        "AND (posting.lease_token IS NULL OR posting.lease_token <= changed.lease_token)"
+    )
+    changed = connection.execute(text(statement), {"rows": packed(_CHANGED, rows)})
+    if changed.rowcount != len(rows):
+        raise LeaseLostError(
+            "a posting changed under our hands: nothing was written", rows=len(rows), matched=changed.rowcount
+        )
+    audit.append(connection, entries, at=now)
+
+
+def record_attempts(connection: Connection, opened: Sequence[Attempt], closed: Sequence[AttemptEnd]) -> None:
+    """Insert the attempts that begin and close those that ended."""
+    if opened:
+        rows = [tuple(getattr(row, name) for name in _ATTEMPT) for row in opened]
+        insert_rows(connection, attempt, _ATTEMPT, rows)
+    if closed:
+        statement = (
+            "UPDATE attempt SET ended_at = closed.ended_at, outcome = closed.outcome, answer = closed.answer "  # noqa: S608 - our columns
+            f"FROM {listed(connection, _CLOSED)} AS closed WHERE attempt.posting_id = closed.posting_id "
+            "AND attempt.request_id = closed.request_id AND attempt.ended_at IS NULL"
+        )
+        values = [(row.posting_id, row.request_id, row.ended_at, row.outcome, row.answer) for row in closed]
+        connection.execute(text(statement), {"rows": packed(_CLOSED, values)})
+
+
+def _detail(change: Change) -> dict[str, str]:
+    detail = {"from": change.before.value}
+    for name in ("outcome", "erp_id", "cause"):
+        value = getattr(change, name)
+        if value is not None:
+            detail[name] = value
+    return detail
