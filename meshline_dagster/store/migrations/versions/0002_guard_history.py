@@ -24,7 +24,7 @@ _STEPS = {
     "rejected": "superseded",
     "dead": "superseded unknown",
 }
-_LEGAL = ", ".join(f"'{before}>{after}'" for before, found in _STEPS.items() for after in found.split())
+_LEGAL = "".join(f" {before}>{after}" for before, found in _STEPS.items() for after in found.split()) + " "
 _FROZEN = (
     *("destination", "entity_key", "document_kind", "event_id", "revision", "key", "external_id", "payload"),
     *("fingerprint", "amount", "currency", "document_date", "event_time"),
@@ -34,7 +34,7 @@ _OPEN = "state IN ('planned', 'sending', 'retry_due', 'unknown', 'partial')"
 _GUARDS: Sequence[tuple[str, str, str, str, str]] = (
     (
         *("posting_step", "posting", "UPDATE OF state"),
-        f"NEW.state <> OLD.state AND (OLD.state || '>' || NEW.state) NOT IN ({_LEGAL})",
+        f"NEW.state <> OLD.state AND FIND('{_LEGAL}', ' ' || OLD.state || '>' || NEW.state || ' ') = 0",
         "a posting cannot make this step",
     ),
     (
@@ -64,12 +64,13 @@ def upgrade() -> None:
 
 
 def _sqlite(name: str, table: str, on: str, condition: str, message: str) -> list[str]:
-    when = f"WHEN {condition.replace('IS DISTINCT FROM', 'IS NOT')} " if condition else ""
+    condition = condition.replace("IS DISTINCT FROM", "IS NOT").replace("FIND(", "instr(")
+    when = f"WHEN {condition} " if condition else ""
     return [f"CREATE TRIGGER {name} BEFORE {on} ON {table} {when}BEGIN SELECT RAISE(ABORT, '{message}'); END"]
 
 
 def _postgres(name: str, table: str, on: str, condition: str, message: str) -> list[str]:
-    when = f"WHEN ({condition}) " if condition else ""
+    when = f"WHEN ({condition.replace('FIND(', 'strpos(')}) " if condition else ""
     body = f"BEGIN RAISE EXCEPTION '{message}'; END"
     return [
         f"CREATE FUNCTION meshline_{name}() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$",
