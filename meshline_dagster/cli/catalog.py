@@ -8,9 +8,14 @@ from meshline_dagster.cli.stores import actor, now, opened_store
 
 __all__ = ["app"]
 
-app = typer.Typer(help="What source values mean: products, customers, payment terms, tax codes.", no_args_is_help=True)
+app = typer.Typer(
+    help="What source values mean: products, customers, ERP parties, payment terms, tax codes.", no_args_is_help=True
+)
 
-Kind = Annotated[str, typer.Option(help="product, customer, payment_term or tax.")]
+Kind = Annotated[
+    str,
+    typer.Option(help="product, customer, party (a customer id means a party code of the ERP), payment_term or tax."),
+]
 
 
 @app.command("map")

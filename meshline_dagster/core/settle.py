@@ -18,6 +18,7 @@ __all__ = ["Settled", "after_answer", "after_lookup", "difference"]
 
 _S = PostingState
 _LOOKUP_DELAY = 0.2
+_MISSING_AGAIN = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Settled:
     Attributes:
         outcome: the attempt's result in one word (``created``, ``exists``, ``exists_with_different_<field>``, ...).
         due_at: when to look at the posting again; None when it is settled or due at once.
+        attempts: how many requests count as made; None: as many as were.
         problem: the exception's code when a person has to look, else None.
     """
 
@@ -35,6 +37,7 @@ class Settled:
     message: str = ""
     erp_id: str | None = None
     due_at: datetime | None = None
+    attempts: int | None = None
     problem: str | None = None
 
 
@@ -48,12 +51,20 @@ def after_answer(answer: Answer, *, attempts: int, max_attempts: int, now: datet
         return Settled(_S.DEAD, name, answer.message, answer.erp_id, problem=name)
     if outcome is Outcome.REJECTED:
         return Settled(_S.REJECTED, outcome.value, answer.message, problem="rejected")
+    if outcome is Outcome.ABSENT:  # a master that is only looked for: somebody has to make it, so this never wears out
+        return Settled(
+            _S.RETRY_DUE, outcome.value, answer.message, due_at=now + _MISSING_AGAIN, problem="missing_in_erp"
+        )
     if outcome is Outcome.RETRY:
-        if attempts >= max_attempts:
-            return Settled(_S.DEAD, "attempts_used_up", answer.message, problem="attempts_used_up")
-        due = now + timedelta(seconds=delay(attempts, jitter, retry_after=answer.retry_after))
-        return Settled(_S.RETRY_DUE, outcome.value, answer.message, due_at=due)
+        return _not_now(answer, attempts, max_attempts, now, jitter)
     return Settled(_S.UNKNOWN, Outcome.UNKNOWN.value, answer.message, due_at=now + timedelta(seconds=_LOOKUP_DELAY))
+
+
+def _not_now(answer: Answer, attempts: int, max_attempts: int, now: datetime, jitter: float) -> Settled:
+    if attempts >= max_attempts:
+        return Settled(_S.DEAD, "attempts_used_up", answer.message, problem="attempts_used_up")
+    due = now + timedelta(seconds=delay(attempts, jitter, retry_after=answer.retry_after))
+    return Settled(_S.RETRY_DUE, answer.outcome.value, answer.message, due_at=due)
 
 
 def after_lookup(

@@ -14,7 +14,7 @@ from meshline_dagster.core.errors import TransientError
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.delivery.committer import GroupCommitter, Work
 from meshline_dagster.delivery.gates import check_company, check_gates
-from meshline_dagster.delivery.options import DeliveryOptions, Mode
+from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
 from meshline_dagster.delivery.outage import OutageGuard
 from meshline_dagster.delivery.recorder import Recorder
 from meshline_dagster.delivery.requests import Requests
@@ -31,6 +31,7 @@ __all__ = ["DeliveryReport", "deliver"]
 _PASS = 5_000
 _IN_PROGRESS = 3  # units of work per HTTP slot, so that commits never leave a slot idle
 _POLL_SECONDS = 0.25
+_READ_AT_ONCE = 100
 _S = PostingState
 
 
@@ -180,12 +181,13 @@ class _Delivery:
                 group.create_task(worker())
 
     def _batches(self, due: Sequence[Posting]) -> list[tuple[bool, list[Posting]]]:
-        size = self.capabilities.batch_size
+        asked_only = self.options.missing_customer is MissingCustomer.EXCEPTION
         parts: dict[tuple[bool, DocumentKind], list[Posting]] = {}
         for row in due:
             parts.setdefault((row.state is _S.UNKNOWN, row.document_kind), []).append(row)
         batches: list[tuple[bool, list[Posting]]] = []
-        for (lookup, _), rows in parts.items():
-            step = 100 if lookup else size
+        for (lookup, kind), rows in parts.items():
+            reads = lookup or (asked_only and kind is DocumentKind.CUSTOMER)
+            step = _READ_AT_ONCE if reads else self.capabilities.batch_size
             batches += [(lookup, rows[start : start + step]) for start in range(0, len(rows), step)]
         return batches

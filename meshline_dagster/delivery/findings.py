@@ -7,11 +7,18 @@ from meshline_dagster.store.postings import Posting
 __all__ = ["finding_for", "trace_key"]
 
 _FIX = {
+    "missing_in_erp": (
+        "Create the customer in the ERP under the code that the title names, or say which party it is: "
+        "`meshline catalog map CUSTOMER_ID PARTY_CODE --kind party`. Its orders are posted by the next run."
+    ),
+    "exists_with_different_duplicate": "Keep one customer in the ERP, then release the posting.",
     "rejected": "Correct what the ERP names, in the CRM or by a mapping; the corrected event is posted by the next run.",
     "attempts_used_up": "The ERP kept refusing for now. Find out why, then release the posting.",
     "fingerprint_conflict": "Find out who changed the ledger; close the posting and have the event planned again.",
     "duplicate_in_erp": "Keep one document in the ERP, reverse the others, then settle the posting.",
 }
+_OWNERS = {"duplicate_in_erp": "finance", "missing_in_erp": "revops"}
+_CAN_WAIT = frozenset({"rejected", "missing_in_erp"})
 _DIFFERENT = (
     "Compare the ERP document with the event. Somebody changed it in the ERP, or an older request arrived late."
 )
@@ -32,8 +39,8 @@ def finding_for(row: Posting, settled: Settled) -> Finding:
         title=f"{row.document_kind.value} {row.external_id} of {row.entity_key}: {code.replace('_', ' ')}",
         detail=settled.message or code,
         fix=_FIX.get(code, _DIFFERENT),
-        owner="finance" if code == "duplicate_in_erp" else "integrations",
-        priority="P1" if code != "rejected" else "P2",
+        owner=_OWNERS.get(code, "integrations"),
+        priority="P2" if code in _CAN_WAIT else "P1",
         entity_key=row.entity_key,
         event_id=row.event_id,
         amount=row.amount if row.currency else None,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-__all__ = ["DeliveryOptions", "Mode"]
+__all__ = ["DeliveryOptions", "MissingCustomer", "Mode"]
 
 
 class Mode(StrEnum):
@@ -12,6 +12,13 @@ class Mode(StrEnum):
 
     SHADOW = "shadow"
     LIVE = "live"
+
+
+class MissingCustomer(StrEnum):
+    """What happens to a customer that the ERP does not have: it is created, or a person is asked and its orders wait."""
+
+    CREATE = "create"
+    EXCEPTION = "exception"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,7 @@ class DeliveryOptions:
         sandbox: the destination is a throw-away system, so no cut-over date is needed.
         company: the ERP company id that posts are pinned to.
         effective_from: deals booked earlier are pre-cutover and never posted.
+        missing_customer: whether customers are created; the ERP is asked first either way.
         shards: how many leases the entities are spread over; fixed for the life of a ledger.
         max_attempts: refusals "for now" until a posting is dead.
         patience: seconds to wait in one run for retries, unsettled answers and shards held by other runs.
@@ -33,6 +41,7 @@ class DeliveryOptions:
     mode: Mode = Mode.SHADOW
     sandbox: bool = False
     effective_from: date | None = None
+    missing_customer: MissingCustomer = MissingCustomer.CREATE
     shards: int = 16
     max_attempts: int = 8
     patience: float = 90.0

@@ -83,6 +83,7 @@ class Recorder:
             settled.state,
             self._leases.token(row.shard),
             due_at=settled.due_at,
+            attempts=settled.attempts,
             erp_id=settled.erp_id,
             outcome=settled.outcome,
             message=kept_text(settled.message),

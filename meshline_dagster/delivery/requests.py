@@ -7,11 +7,12 @@ from typing import Any
 
 import orjson
 
-from meshline_dagster.core.documents import Answer, Document, Outcome
+from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument, Outcome
 from meshline_dagster.core.errors import MeshlineError
 from meshline_dagster.core.identity import sha256_hex
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.settle import Settled, after_answer, after_lookup
+from meshline_dagster.delivery.options import MissingCustomer
 from meshline_dagster.delivery.outage import OutageGuard
 from meshline_dagster.delivery.recorder import Recorder, Results
 from meshline_dagster.delivery.session import Session
@@ -110,15 +111,28 @@ class Requests:
     async def _post(self, documents: Sequence[Document]) -> list[Answer]:
         """Ask the writer; whatever goes wrong in it, the ERP may have acted: that is unknown, not failed."""
         self._report.requests += 1
+        only_match = self._matches_only(documents[0].kind)
         try:
             async with asyncio.timeout(self._timeout):
-                answers = await self._writer.post(documents)
+                answers = await (self._match(documents) if only_match else self._writer.post(documents))
         except Exception as error:  # noqa: BLE001 - an unknown outcome must never end the run without a record
             return [Answer(Outcome.UNKNOWN, message=f"{type(error).__name__}: {error}")] * len(documents)
         if len(answers) != len(documents):
             text = f"the writer gave {len(answers)} answers for {len(documents)} documents"
             return [Answer(Outcome.UNKNOWN, message=text)] * len(documents)
         return answers
+
+    async def _match(self, documents: Sequence[Document]) -> list[Answer]:
+        """Look for masters that we may not create. Nothing is sent, so silence is only "not now"."""
+        kind = documents[0].kind
+        try:
+            found = await self._writer.find(kind, [document.external_id for document in documents])
+        except MeshlineError as error:
+            return [Answer(Outcome.RETRY, message=str(error))] * len(documents)
+        return [_matched(document, found.get(document.external_id, [])) for document in documents]
+
+    def _matches_only(self, kind: DocumentKind) -> bool:
+        return kind is DocumentKind.CUSTOMER and self._options.missing_customer is MissingCustomer.EXCEPTION
 
     async def _record(
         self, rows: Sequence[Posting], attempts: Sequence[Attempt], answers: Sequence[Answer], now: datetime
@@ -156,6 +170,16 @@ class Requests:
         for row, attempt in zip(rows, attempts, strict=True):
             self._recorder.settle(results, row, attempt, settled, before=row.state, answer=text)
         await self._recorder.record(results, attempts)
+
+
+def _matched(document: Document, there: Sequence[ErpDocument]) -> Answer:
+    if len(there) > 1:
+        text = f"{len(there)} records carry the code {document.external_id}"
+        return Answer(Outcome.EXISTS_DIFFERENT, message=text, field="duplicate")
+    if there:
+        return Answer(Outcome.EXISTS, erp_id=there[0].erp_id)
+    text = f"{document.payload.get('name') or 'a customer'} is not there under the code {document.external_id}"
+    return Answer(Outcome.ABSENT, message=text)
 
 
 def _document(row: Posting, previous: Posting | None) -> Document | None:

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from meshline_dagster.core.errors import ConfigError
 from meshline_dagster.crm.filedrop_layout import FileColumn, FileFormat, FileLayout
 from meshline_dagster.crm.protocol import FieldType
-from meshline_dagster.delivery.options import DeliveryOptions, Mode
+from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
 from meshline_dagster.warehouse.records import Policy
 
 __all__ = [
@@ -157,13 +157,18 @@ class TrytonDestination(_Settings):
 
 
 class PolicySettings(_Settings):
-    """What the rules may assume. Durations are hours."""
+    """What the rules may assume. Durations are hours.
+
+    Attributes:
+        missing_customer: ``create`` makes a customer that the ERP lacks; ``exception`` only looks for it, and asks a person.
+    """
 
     lines_limit_hours: float = Field(4.0, gt=0)
     customer_limit_hours: float = Field(4.0, gt=0)
     default_currency: str | None = None
     tax_code: str = "standard"
     selling_entity: str = "main"
+    missing_customer: MissingCustomer = MissingCustomer.CREATE
 
 
 class CheckSettings(_Settings):
@@ -230,4 +235,5 @@ class SyncSettings(_Settings):
             mode=self.mode,
             sandbox=self.destination.sandbox,
             effective_from=self.effective_from,
+            missing_customer=self.policy.missing_customer,
         )

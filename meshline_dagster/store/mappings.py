@@ -12,7 +12,10 @@ from meshline_dagster.store.tables import mapping
 
 __all__ = ["KINDS", "Mapping", "active_mappings", "add_mapping", "changed_values", "mapping_seq", "revoke_mapping"]
 
-KINDS = ("product", "customer", "payment_term", "tax")
+KINDS = ("product", "customer", "party", "payment_term", "tax")
+"""``customer``: two CRM records are one customer. ``party``: a CRM customer is this party of the ERP, by its code there."""
+
+_CODE_CHARACTERS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +60,14 @@ def add_mapping(
     """Decide that ``source_value`` means ``target_value``; an earlier decision on the same value is revoked first.
 
     Raises:
-        ConfigError: an unknown kind, or an empty value.
+        ConfigError: an unknown kind, an empty value, or a party's code that is too long for the ledger.
     """
     if kind not in KINDS:
         raise ConfigError(f"unknown kind of mapping {kind!r}: use one of {', '.join(KINDS)}")
     if not source_value.strip() or not target_value.strip():
         raise ConfigError("a mapping needs a source value and a target value")
+    if kind == "party" and len(target_value) > _CODE_CHARACTERS:
+        raise ConfigError(f"a party's code has at most {_CODE_CHARACTERS} characters", got=len(target_value))
     revoke_mapping(connection, kind, source_value, actor=actor, now=now)
     (seq,) = next_values(connection, "mapping")
     connection.execute(

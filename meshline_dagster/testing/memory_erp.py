@@ -61,7 +61,7 @@ class MemoryErp:
         if document.operation == "create":
             if have and self.unique:
                 return Answer(Outcome.EXISTS, erp_id=have[0].erp_id)
-            made = self._build(document, f"{document.kind.value}-{len(self.writes) + 1}")
+            made = self.build(document, f"{document.kind.value}-{len(self.writes) + 1}")
             self.documents.setdefault(document.kind, []).append(made)
             self.writes.append(document)
             return Answer(Outcome.CREATED, erp_id=made.erp_id)
@@ -70,7 +70,7 @@ class MemoryErp:
         if have[0].event_id == document.event_id:
             return Answer(Outcome.EXISTS, erp_id=have[0].erp_id)
         kept = [one for one in self.documents[document.kind] if one is not have[0]]
-        self.documents[document.kind] = [*kept, self._build(document, have[0].erp_id)]
+        self.documents[document.kind] = [*kept, self.build(document, have[0].erp_id)]
         self.writes.append(document)
         return Answer(Outcome.UPDATED, erp_id=have[0].erp_id)
 
@@ -84,7 +84,8 @@ class MemoryErp:
                 return Answer(Outcome.REJECTED, message=f"unknown item {line['sku']}", field=f"lines[{place}].sku")
         return None
 
-    def _build(self, document: Document, erp_id: str) -> ErpDocument:
+    def build(self, document: Document, erp_id: str) -> ErpDocument:
+        """The record that a document becomes. Put into ``documents``, it is one that somebody made by hand."""
         payload = document.payload
         base = ErpDocument(
             kind=document.kind,

@@ -62,7 +62,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class MappingEntry:
-    """One operator's decision in force. ``kind`` is product, customer, payment_term or tax."""
+    """One operator's decision in force. ``kind`` is product, customer, party, payment_term or tax."""
 
     kind: str
     source_value: str

@@ -9,13 +9,14 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import select
 
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import Document, DocumentKind
 from meshline_dagster.core.errors import GateError
 from meshline_dagster.core.identity import external_id
 from meshline_dagster.core.postings import OutboxRow
 from meshline_dagster.delivery.engine import deliver
-from meshline_dagster.delivery.options import DeliveryOptions, Mode
+from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
 from meshline_dagster.delivery.plan import plan
+from meshline_dagster.delivery.session import utc_now
 from meshline_dagster.delivery.shards import ShardLeases
 from meshline_dagster.store import audit
 from meshline_dagster.store.exceptions import exceptions
@@ -72,6 +73,10 @@ def order(number, *, version=1, amount="10", status="open", sku="A"):
     )
 
 
+def document_of(row):
+    return Document(row.document_kind, row.external_id, "k" * 64, row.event_id, row.operation, row.payload)
+
+
 def plan_rows(store, rows, options=OPTIONS):
     touched = {row.entity_key for row in rows}
     return plan(
@@ -79,8 +84,8 @@ def plan_rows(store, rows, options=OPTIONS):
     )
 
 
-def run(store, writer, options=OPTIONS, actor="run-1"):
-    return asyncio.run(deliver(store, writer, options, actor=actor))
+def run(store, writer, options=OPTIONS, actor="run-1", clock=utc_now):
+    return asyncio.run(deliver(store, writer, options, actor=actor, clock=clock))
 
 
 def states(store):
@@ -316,3 +321,43 @@ def test_a_payload_that_somebody_changed_in_the_ledger_is_never_sent(ops, withou
     with ops.read() as connection:
         [item] = exceptions(connection)
     assert (item.code, item.priority) == ("fingerprint_conflict", "P1")
+
+
+MATCH = replace(OPTIONS, missing_customer=MissingCustomer.EXCEPTION, patience=0.5)
+
+
+def test_a_customer_that_may_not_be_created_is_looked_for_and_its_orders_wait(ops):
+    erp = MemoryErp()
+    plan_rows(ops, [customer(), order(1), order(2)])
+    assert run(ops, MemoryWriter(erp), MATCH).outcomes == {"absent": 1}
+    assert erp.writes == []
+    with ops.read() as connection:
+        [item] = exceptions(connection)
+    assert (item.code, item.owner, item.priority) == ("missing_in_erp", "revops", "P2")
+    assert customer().external_id in item.title
+    assert "--kind party" in item.fix
+    erp.documents[DocumentKind.CUSTOMER] = [erp.build(document_of(customer()), "by-hand")]
+    later = datetime.now(UTC) + timedelta(minutes=6)
+    assert run(ops, MemoryWriter(erp), MATCH, clock=lambda: later).outcomes == {"exists": 1, "created": 2}
+    assert [document.kind for document in erp.writes] == [DocumentKind.SALES_ORDER] * 2
+    with ops.read() as connection:
+        assert exceptions(connection) == []
+
+
+def test_a_customer_that_stays_away_is_asked_for_again_however_often(ops):
+    erp = MemoryErp()
+    plan_rows(ops, [customer(), order(1)])
+    for minutes in range(0, 120, 6):
+        later = datetime.now(UTC) + timedelta(minutes=minutes)
+        assert run(ops, MemoryWriter(erp), MATCH, clock=lambda at=later: at).outcomes == {"absent": 1}
+    assert states(ops) == {"retry_due": 1, "planned": 1}
+
+
+def test_two_records_under_the_code_of_a_customer_go_to_a_person(ops):
+    erp = MemoryErp(unique=False)
+    erp.documents[DocumentKind.CUSTOMER] = [erp.build(document_of(customer()), name) for name in ("one", "two")]
+    plan_rows(ops, [customer(), order(1)])
+    run(ops, MemoryWriter(erp), MATCH)
+    with ops.read() as connection:
+        assert [item.code for item in exceptions(connection)] == ["exists_with_different_duplicate"]
+    assert erp.writes == []

@@ -5,7 +5,8 @@
 -- Grain: one event to be posted: of an order, or the creation of a customer that such an order names. Key: event_id.
 -- Why: what delivery plans from. The payload is the target state as JSON text; every number is a string, so that it can be
 -- fingerprinted as it stands. Customers are created once: their id covers what they look like *now*, and delivery lets a second id for
--- a customer that is under way or posted rest. `operation` is a label; delivery derives its own from what it last posted.
+-- a customer that is under way or posted rest. A customer that an operator said to be a party of the ERP goes by that party's code.
+-- `operation` is a label; delivery derives its own from what it last posted.
 with touched as (
     select * from {{ ref('int_touched_entities') }}
 ),
@@ -72,7 +73,7 @@ orders as (
         events.booking_date as document_date,
         cast(to_json(struct_pack(
             order_number := events.source_document_id,
-            customer := {{ external_id("'customer'", 'customers.customer_key') }},
+            customer := coalesce(parties.target_value, {{ external_id("'customer'", 'customers.customer_key') }}),
             customer_name := coalesce(customers.name, customers.customer_id),
             currency := events.currency,
             order_date := cast(events.booking_date as varchar),
@@ -85,6 +86,7 @@ orders as (
     from events
     left join {{ ref('int_event_customers') }} as customers on events.id = customers.event_id
     left join line_sets on events.id = line_sets.event_id
+    left join mappings as parties on parties.kind = 'party' and customers.customer_id = parties.source_value
     left join mappings as terms on terms.kind = 'payment_term' and events.payment_terms = terms.source_value
 ),
 
@@ -120,7 +122,7 @@ customers as (
         ]) }}) as event_id,
         states.entity_key,
         'customer' as document_kind,
-        {{ external_id("'customer'", 'states.entity_key') }} as external_id,
+        coalesce(parties.target_value, {{ external_id("'customer'", 'states.entity_key') }}) as external_id,
         cast(1 as integer) as position,
         states.first_seen as event_time,
         'create' as operation,
@@ -129,13 +131,14 @@ customers as (
         coalesce(states.newest.currency, policy.default_currency) as currency,
         cast(null as date) as document_date,
         cast(to_json(struct_pack(
-            code := {{ external_id("'customer'", 'states.entity_key') }},
+            code := coalesce(parties.target_value, {{ external_id("'customer'", 'states.entity_key') }}),
             name := coalesce(states.newest.name, states.customer_id),
             country := states.newest.country,
             currency := coalesce(states.newest.currency, policy.default_currency)
         )) as varchar) as payload
     from customer_states as states
     cross join policy
+    left join mappings as parties on parties.kind = 'party' and states.customer_id = parties.source_value
 ),
 
 final as (

@@ -119,3 +119,26 @@ def test_payment_terms_and_tax_are_translated_for_orders_that_were_there_before(
     lived.project.map("payment_term", "NET30", "30 days")
     lived.build()
     assert '"payment_terms":"30 days"' in lived.outbox[1][2]
+
+
+def test_a_customer_goes_by_the_code_of_the_party_that_an_operator_named_and_by_ours_again_without_it(lived):
+    lived.build(*CATALOG, deal("D1", instant()), line("L1", "D1", instant()))
+    ours = lived.outbox[0][2]
+    lived.project.map("party", "A1", "ACME-01")
+    lived.build()
+    [(_, _, customer), (_, _, order)] = lived.outbox
+    assert '"code":"ACME-01"' in customer
+    assert '"customer":"ACME-01"' in order
+    assert lived.query("SELECT external_id FROM marts.outbox WHERE document_kind = 'customer'") == [("ACME-01",)]
+    lived.project.map("party", "A1", None)
+    lived.build()
+    assert lived.outbox[0][2] == ours
+
+
+def test_a_party_is_also_that_of_records_which_are_mapped_to_its_customer(lived):
+    lived.build(*CATALOG, account("A2"), deal("D1", instant(), AccountId="A2"), line("L1", "D1", instant()))
+    lived.project.map("customer", "A2", "A1")
+    lived.build()
+    lived.project.map("party", "A1", "ACME-01")
+    lived.build()
+    assert '"customer":"ACME-01"' in next(row[2] for row in lived.outbox if row[0] == "crm/opportunity/D1")

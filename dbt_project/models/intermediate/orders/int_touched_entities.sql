@@ -55,12 +55,23 @@ new_customers as (
     select distinct source, customer_id from {{ ref('int_customer_changes') }} where is_new
 ),
 
+-- customers that are another party of the ERP now, by a decision or its revocation
+changed_parties as (
+    select customers.source, customers.customer_id
+    from (select distinct source, customer_id from {{ ref('int_customer_changes') }}) as customers
+    inner join {{ source('ops', 'mapping_new') }} as mapping_new
+        on mapping_new.kind = 'party' and mapping_new.source_value = customers.customer_id
+),
+
 changed_customers as (
     select source, customer_id from new_customers
     union
-    select new_customers.source, mapping.source_value
+    select source, customer_id from changed_parties
+    union
+    select changed.source, mapping.source_value
     from {{ source('ops', 'mapping') }} as mapping
-    inner join new_customers on mapping.target_value = new_customers.customer_id
+    inner join (select * from new_customers union select * from changed_parties) as changed
+        on mapping.target_value = changed.customer_id
     where mapping.kind = 'customer'
 ),
 
