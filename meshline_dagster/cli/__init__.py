@@ -14,6 +14,8 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="meshline",
     help="Operate Meshline: what is posted, what waits, and what to do about it.",
+    epilog="The stores are looked for where MESHLINE_HOME (default: .meshline in the working directory) and MESHLINE_STORE_URL say. "
+    "Exit codes: 0 done, 1 refused or not found, 2 a wrong argument.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

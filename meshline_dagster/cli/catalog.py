@@ -20,8 +20,8 @@ Kind = Annotated[
 
 @app.command("map")
 def map_value(
-    source: str,
-    target: str,
+    source: Annotated[str, typer.Argument(help="The value as the CRM has it.")],
+    target: Annotated[str, typer.Argument(help="What it means: for a product, a code of the catalog.")],
     kind: Kind = "product",
     reason: Annotated[str, typer.Option(help="Why this is right, for whoever audits it.")] = "",
 ) -> None:
@@ -37,7 +37,9 @@ def map_value(
 
 
 @app.command("unmap")
-def unmap_value(source: str, kind: Kind = "product") -> None:
+def unmap_value(
+    source: Annotated[str, typer.Argument(help="The value as the CRM has it.")], kind: Kind = "product"
+) -> None:
     """Take the decision about SOURCE back. What is posted stays posted."""
     from meshline_dagster.store.mappings import revoke_mapping
 

@@ -14,6 +14,8 @@ from meshline_dagster.cli.stores import opened_store
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from meshline_dagster.store.engine import Store
+
 __all__ = ["dagster_home", "demo"]
 
 _LOCATION = "assets.definitions"
@@ -26,7 +28,7 @@ def demo() -> None:
     from rich.console import Console
 
     from meshline_dagster.cli.servers import sales_data, sandbox_servers
-    from meshline_dagster.cli.status import print_figures
+    from meshline_dagster.cli.status import obstacles, print_figures, print_obstacles
     from meshline_dagster.governance.figures import read_figures
     from meshline_dagster.store.location import home, published_path
 
@@ -36,21 +38,31 @@ def demo() -> None:
     with sandbox_servers(home() / "sandbox-erp.db", data=sales_data()) as sandbox:
         os.environ.update(sandbox.environment, DAGSTER_HOME=str(instance_folder))
         console.print(f"The sandbox CRM serves {sandbox.world}.")
-        with opened_store() as store:
-            before = read_figures(store, published_path(), _DESTINATION)
+        with opened_store(create=True) as store:
+            before = _orders_posted(store)
         result = _run(console)
     if not result.success:
         console.print("[red]The run failed; its log is above.[/red]")
         raise typer.Exit(1)
     with opened_store() as store:
-        figures = read_figures(store, published_path(), _DESTINATION)
+        figures, state = read_figures(store, published_path(), _DESTINATION), obstacles(store)
+        new = _orders_posted(store) - before
     print_figures(figures)
-    console.print(
-        f"{figures.posted - before.posted:,} orders are new in the ERP. {time.monotonic() - started:.0f} s, Dagster run {result.run_id}."
-    )
+    orders = "1 order is" if new == 1 else f"{new:,} orders are"
+    seconds = time.monotonic() - started
+    console.print(f"{orders} new in the ERP. {seconds:.0f} s, Dagster run {result.run_id}.", soft_wrap=True)
+    print_obstacles(state)
     if figures.in_exception:
-        _show_exceptions(console)
-    console.print("See it in Dagster: [bold]make up[/bold]. Figures for programs: [bold]meshline status --json[/bold].")
+        _show_exceptions(console, sandbox.alias)
+    programs = "Figures for programs: [bold].venv/bin/meshline status --json[/bold]."
+    console.print(f"See it in Dagster: [bold]make up[/bold]. {programs}", soft_wrap=True)
+
+
+def _orders_posted(store: "Store") -> int:
+    from meshline_dagster.store.ledger_reports import orders_posted
+
+    with store.read() as connection:
+        return orders_posted(connection, _DESTINATION)
 
 
 def dagster_home(folder: Path) -> Path:
@@ -125,13 +137,19 @@ def _progress(console: "Console") -> Iterator[None]:
             thread.join()
 
 
-def _show_exceptions(console: "Console") -> None:
-    from meshline_dagster.store.exceptions import exceptions, open_exceptions
+def _show_exceptions(console: "Console", alias: tuple[str, str]) -> None:
+    """How many wait for what, the most urgent one in full, and what to try."""
+    from meshline_dagster.store.exceptions import exceptions, open_codes
 
     with opened_store() as store, store.read() as connection:
-        items, total = exceptions(connection, limit=1), open_exceptions(connection)
-    console.print(f"\n{total:,} exceptions wait, for example:")
-    for item in items:
-        console.print(f"  {item.title}\n    {item.detail}\n    -> {item.fix}", markup=False)
-    if items[0].code == "product_unmapped":
-        console.print('Try: [bold]meshline catalog map "GTXPro" "GTX Pro"[/bold], then [bold]make demo[/bold] again.')
+        items, codes = exceptions(connection), open_codes(connection)
+    reasons = ", ".join(f"{count:,} {code}" for code, count in codes.items())
+    console.print(f"\n{sum(codes.values()):,} exceptions wait ({reasons}), for example:", soft_wrap=True)
+    unmapped = next((item for item in items if alias[0] in item.detail), None)
+    item = unmapped or items[0]
+    console.print(f"  {item.title}\n    {item.detail}\n    -> {item.fix}", markup=False, soft_wrap=True)
+    if unmapped is not None:
+        source, target = alias
+        command = f'.venv/bin/meshline catalog map "{source}" "{target}"'
+        console.print(f"Try: [bold]{command}[/bold], then [bold]make demo[/bold] again.", soft_wrap=True)
+    console.print("All of them: [bold].venv/bin/meshline exceptions list[/bold].", soft_wrap=True)

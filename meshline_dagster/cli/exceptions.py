@@ -22,20 +22,23 @@ def list_exceptions(
     limit: Annotated[int, typer.Option(help="At most so many; 0: all.", min=0)] = 50,
 ) -> None:
     """What it is, who owns it, what to do; most urgent first."""
-    from meshline_dagster.store.exceptions import exceptions, open_exceptions
+    from meshline_dagster.store.exceptions import exceptions, open_codes
 
     with opened_store() as store, store.read() as connection:
         items = exceptions(connection, only_open=not everything, limit=limit or None)
-        total = open_exceptions(connection)
+        codes = open_codes(connection)
     for item in items:
         typer.echo(json.dumps(_row(item)) if as_json else _text(item))
     if not as_json:
-        typer.echo(f"{len(items)} shown, {total} open" if items else "nothing waits")
+        reasons = ", ".join(f"{count:,} {code}" for code, count in codes.items())
+        open_now = f"{sum(codes.values()):,} open: {reasons}" if codes else "nothing waits"
+        typer.echo(f"{len(items):,} shown, {open_now}" if items else open_now)
 
 
 @app.command("resolve")
 def resolve_exception(
-    trace_key: str, reason: Annotated[str, typer.Option(help="What was done, for whoever audits it.")]
+    trace_key: Annotated[str, typer.Argument(help="The key under the exception in `meshline exceptions list`.")],
+    reason: Annotated[str, typer.Option(help="What was done, for whoever audits it.")],
 ) -> None:
     """Close an exception by hand. What its cause raises again opens it again."""
     from meshline_dagster.store.exceptions import resolve
@@ -58,9 +61,9 @@ def _row(item: "ExceptionItem") -> dict[str, object]:
 
 
 def _text(item: "ExceptionItem") -> str:
-    from meshline_dagster.core.money import to_text
+    from meshline_dagster.cli.money_text import amount_text
 
-    money = "" if item.amount is None else f" {to_text(item.amount)} {item.currency}"
-    due = "" if item.due_at is None else f", due {item.due_at:%Y-%m-%d %H:%M}"
+    money = "" if item.amount is None else f" {amount_text(item.amount, item.currency)}"
+    due = "" if item.due_at is None else f", due {item.due_at:%Y-%m-%d %H:%M} UTC"
     head = f"{item.priority} {item.status} [{item.owner}{due}]{money}  {item.title}"
     return f"{head}\n    {item.detail}\n    -> {item.fix}\n    key {item.trace_key}"

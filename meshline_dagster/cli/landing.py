@@ -28,3 +28,5 @@ def compact() -> None:
                 done = compact_feed(zone, feed, before=now.date(), held=held, now=now)
                 removed = sweep(zone, feed, now=now)
             typer.echo(f"{feed}: {done.files_before} files of {done.days} days became {done.days}, {removed} removed")
+    if not feeds:
+        typer.echo("nothing has landed yet")

@@ -17,10 +17,12 @@ class Sandbox:
 
     Attributes:
         world: what the CRM holds, in words.
+        alias: a product code that is not in its catalog, and the catalog's code for it.
         environment: the variables that the reference code location reads.
     """
 
     world: str
+    alias: tuple[str, str]
     environment: Mapping[str, str]
 
 
@@ -59,6 +61,7 @@ def sandbox_servers(
             "400 generated deals (the recorded data is not there)"
             if data is None
             else f"the recorded pipeline in {data}",
+            ("SENSOR111", "SENSOR-111") if data is None else ("GTXPro", "GTX Pro"),
             {
                 "MESHLINE_CRM_URL": crm_url,
                 "MESHLINE_CRM_CLIENT_ID": "sandbox-client",

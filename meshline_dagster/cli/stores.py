@@ -4,6 +4,7 @@ import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,14 +12,31 @@ if TYPE_CHECKING:
 
 __all__ = ["actor", "now", "opened_store"]
 
+_SQLITE = "sqlite:///"
+
 
 @contextmanager
-def opened_store() -> "Iterator[Store]":
-    """The ops store, closed afterwards."""
+def opened_store(*, create: bool = False) -> "Iterator[Store]":
+    """The ops store, closed afterwards.
+
+    Args:
+        create: make an SQLite store that is not there. Commands that look or decide do not: in a wrong folder they would report
+            an empty sync, or pause one that nobody runs.
+
+    Raises:
+        ConfigError: there is no store where the environment says.
+    """
+    from meshline_dagster.core.errors import ConfigError
     from meshline_dagster.store.engine import open_store
     from meshline_dagster.store.location import store_url
 
-    store = open_store(store_url())
+    url = store_url()
+    if not create and url.startswith(_SQLITE) and not Path(url.removeprefix(_SQLITE)).exists():
+        raise ConfigError(
+            f"there is no ops store at {url.removeprefix(_SQLITE)}: run a sync first (`make demo`), or say where it is by "
+            "MESHLINE_HOME or MESHLINE_STORE_URL"
+        )
+    store = open_store(url)
     try:
         yield store
     finally:

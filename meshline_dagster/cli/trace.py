@@ -1,6 +1,8 @@
 """``meshline trace``: the way of one order, step by step."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
@@ -9,11 +11,13 @@ from meshline_dagster.cli.stores import opened_store
 
 __all__ = ["trace"]
 
-_WIDTH = 60
+_MANY = 5
 
 
 def trace(
-    identifier: Annotated[str, typer.Argument(help="A deal, order, customer, event or ERP document.")],
+    identifier: Annotated[
+        str, typer.Argument(help="The id of a deal, order, customer or event, or an ERP document's id or number.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Change -> event -> disposition -> posting -> attempts -> ERP document -> reconciliation."""
@@ -31,26 +35,38 @@ def trace(
 
         typer.echo(json.dumps({"entities": list(found.entities), **found.steps()}, default=str))
         return
+    if len(found.entities) > _MANY:
+        typer.echo(f"{len(found.entities)} orders; name one of them for less:")
     typer.echo("\n".join(found.entities))
     for name, rows in found.steps().items():
-        _print(name, rows)
+        typer.secho(f"\n{name}" if rows else f"\n{name}: none", bold=True)
+        for row in rows:
+            typer.echo(_lines(row, hide=found.entities))
 
 
-def _print(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    if not rows:
-        typer.echo(f"{name}: none")
-        return
-    table = Table(title=name, title_justify="left", header_style="bold")
-    for column in rows[0]:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
-    Console(soft_wrap=False).print(table)
+def _lines(row: Mapping[str, Any], *, hide: Sequence[str]) -> str:
+    """One line of what is known, and one for each long text. The entity is left out where it is the only one."""
+    short, long = [], []
+    for name, value in row.items():
+        text = _cell(value)
+        if not text or (name == "entity_key" and len(hide) == 1):
+            continue
+        if name in {"title", "detail", "fix", "answer", "message", "reasons"}:
+            long.append(f"    {name}: {text}")
+        else:
+            short.append(f"{name} {text}")
+    return "\n".join(["  " + ", ".join(short), *long])
 
 
 def _cell(value: Any) -> str:
-    text = "" if value is None else str(getattr(value, "value", value))
-    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"
+    from meshline_dagster.core.money import to_text
+
+    if value is None or value == []:
+        return ""
+    if isinstance(value, Decimal):
+        return to_text(value)
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, list):
+        return " ".join(str(one) for one in value)
+    return str(getattr(value, "value", value))

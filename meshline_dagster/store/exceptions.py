@@ -23,6 +23,7 @@ __all__ = [
     "exception_amounts",
     "exceptions",
     "exceptions_of",
+    "open_codes",
     "open_exceptions",
     "open_keys",
     "raise_exceptions",
@@ -140,6 +141,15 @@ def open_exceptions(connection: Connection) -> int:
     return connection.execute(query).scalar_one()
 
 
+def open_codes(connection: Connection) -> dict[str, int]:
+    """Reason -> how many exceptions wait for it, the most frequent first."""
+    count = func.count()
+    query = (
+        select(exception_item.c.code, count).where(exception_item.c.status != CLOSED).group_by(exception_item.c.code)
+    )
+    return {row[0]: row[1] for row in connection.execute(query.order_by(count.desc(), exception_item.c.code))}
+
+
 def entities_in_exception(connection: Connection) -> int:
     """How many orders have at least one open exception."""
     query = select(func.count(exception_item.c.entity_key.distinct())).where(exception_item.c.status != CLOSED)
@@ -147,7 +157,7 @@ def entities_in_exception(connection: Connection) -> int:
 
 
 def exception_amounts(connection: Connection) -> dict[str, Decimal]:
-    """Money in open exceptions per currency; each entity counts once."""
+    """Money in open exceptions per currency, ``XXX`` (ISO 4217) where it has none; each entity counts once."""
     once = (
         select(exception_item.c.currency, func.max(exception_item.c.amount).label("amount"))
         .where(exception_item.c.status != CLOSED, exception_item.c.amount.is_not(None))
@@ -157,7 +167,7 @@ def exception_amounts(connection: Connection) -> dict[str, Decimal]:
     query = select(once.c.currency, func.sum(once.c.amount, type_=exception_item.c.amount.type)).group_by(
         once.c.currency
     )
-    return {row[0] or "": row[1] for row in connection.execute(query)}
+    return {row[0] or "XXX": row[1] for row in connection.execute(query)}
 
 
 def _statuses(connection: Connection, keys: Iterable[str]) -> dict[str, str]:

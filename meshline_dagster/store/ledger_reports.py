@@ -11,10 +11,12 @@ from meshline_dagster.store.tables import attempt, posting
 
 __all__ = [
     "attempts_of",
+    "destinations",
     "entities_named",
     "ledger_counts",
     "ledger_summary",
     "order_states",
+    "orders_posted",
     "postings_of_entities",
 ]
 
@@ -27,6 +29,21 @@ def order_states(connection: Connection, destination: str) -> dict[str, str]:
         .order_by(posting.c.revision)
     )
     return {row.event_id: str(getattr(row.state, "value", row.state)) for row in connection.execute(query)}
+
+
+def destinations(connection: Connection) -> list[str]:
+    """The names of every destination that the ledger has postings for, in order."""
+    return list(connection.execute(select(posting.c.destination).distinct().order_by(posting.c.destination)).scalars())
+
+
+def orders_posted(connection: Connection, destination: str) -> int:
+    """How many orders the ledger has posted at least once."""
+    query = select(func.count(posting.c.entity_key.distinct())).where(
+        posting.c.destination == destination,
+        posting.c.document_kind == DocumentKind.SALES_ORDER.value,
+        posting.c.state == PostingState.POSTED.value,
+    )
+    return connection.execute(query).scalar_one()
 
 
 def entities_named(connection: Connection, identifier: str) -> list[str]:

@@ -9,7 +9,7 @@ from meshline_dagster.store import audit
 from meshline_dagster.store.counters import next_values
 from meshline_dagster.store.tables import pause as pauses
 
-__all__ = ["ALL", "Pause", "pause", "pause_of", "resume"]
+__all__ = ["ALL", "Pause", "pause", "pause_of", "pauses_in_force", "resume"]
 
 ALL = "all"
 
@@ -51,10 +51,15 @@ def pause_of(connection: Connection, destination: str) -> Pause | None:
     return found[0] if found else None
 
 
-def _of(connection: Connection, scopes: list[str]) -> list[Pause]:
+def pauses_in_force(connection: Connection) -> list[Pause]:
+    """Every pause that nobody has ended, oldest first."""
     query = (
         select(pauses.c.scope, pauses.c.actor, pauses.c.reason, pauses.c.created_at)
-        .where(pauses.c.scope.in_(scopes), pauses.c.resumed_at.is_(None))
+        .where(pauses.c.resumed_at.is_(None))
         .order_by(pauses.c.id)
     )
     return [Pause(*row) for row in connection.execute(query)]
+
+
+def _of(connection: Connection, scopes: list[str]) -> list[Pause]:
+    return [one for one in pauses_in_force(connection) if one.scope in scopes]
