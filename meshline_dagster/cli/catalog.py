@@ -31,7 +31,7 @@ def map_value(
     """
     from meshline_dagster.store.mappings import add_mapping
 
-    with opened_store() as store, store.write() as connection:
+    with opened_store(create=True) as store, store.write() as connection:
         add_mapping(connection, kind, source, target, actor=actor(), reason=reason, now=now())
     typer.echo(f"{kind} {source!r} means {target!r} from the next run on")
 

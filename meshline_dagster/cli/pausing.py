@@ -23,7 +23,7 @@ def pause(
     from meshline_dagster.store.pauses import ALL
     from meshline_dagster.store.pauses import pause as set_pause
 
-    with opened_store() as store, store.write() as connection:
+    with opened_store(create=True) as store, store.write() as connection:
         set_pause(connection, destination, actor=actor(), reason=reason, now=now())
         known = destinations(connection)
     typer.echo(f"posting to {destination} is paused; `{_ending(destination)}` ends it")

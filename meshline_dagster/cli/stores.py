@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 if TYPE_CHECKING:
     from meshline_dagster.store.engine import Store
 
@@ -20,8 +22,8 @@ def opened_store(*, create: bool = False) -> "Iterator[Store]":
     """The ops store, closed afterwards.
 
     Args:
-        create: make an SQLite store that is not there. Commands that look or decide do not: in a wrong folder they would report
-            an empty sync, or pause one that nobody runs.
+        create: make an SQLite store that is not there, and say so. Commands that only look make none: in a wrong folder they would
+            report an empty sync. One may pause or map before the first run, and then sees where.
 
     Raises:
         ConfigError: there is no store where the environment says.
@@ -31,7 +33,10 @@ def opened_store(*, create: bool = False) -> "Iterator[Store]":
     from meshline_dagster.store.location import store_url
 
     url = store_url()
-    if not create and url.startswith(_SQLITE) and not Path(url.removeprefix(_SQLITE)).exists():
+    missing = url.startswith(_SQLITE) and not Path(url.removeprefix(_SQLITE)).exists()
+    if missing and create:
+        typer.echo(f"a new ops store: {url.removeprefix(_SQLITE)}", err=True)
+    elif missing:
         raise ConfigError(
             f"there is no ops store at {url.removeprefix(_SQLITE)}: run a sync first (`make demo`), or say where it is by "
             "MESHLINE_HOME or MESHLINE_STORE_URL"

@@ -36,7 +36,7 @@ def run(*arguments):
 
 
 @pytest.mark.parametrize(
-    "command", [["status"], ["pause"], ["exceptions", "list"], ["trace", "x"], ["audit", "verify"]]
+    "command", [["status"], ["resume"], ["exceptions", "list"], ["trace", "x"], ["audit", "verify"]]
 )
 def test_in_a_folder_without_a_store_a_command_says_so_and_makes_none(home, command):
     code, _, error = run(*command)
@@ -44,6 +44,14 @@ def test_in_a_folder_without_a_store_a_command_says_so_and_makes_none(home, comm
     assert isinstance(error, ConfigError)
     assert "there is no ops store at" in str(error)
     assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [["pause"], ["catalog", "map", "a", "b"]])
+def test_a_decision_before_the_first_run_makes_a_store_and_says_where(home, command):
+    code, said, _ = run(*command)
+    assert code == 0
+    assert f"a new ops store: {home / 'ops.db'}" in said
+    assert "a new ops store" not in run(*command)[1]
 
 
 def test_a_pause_is_ended_by_its_own_name_and_status_shows_it(store):
