@@ -3,6 +3,7 @@
 import dagster as dg
 
 from meshline_dagster.orchestration.check_sensor import check_sensor
+from meshline_dagster.orchestration.compaction import compaction_job, compaction_schedule
 from meshline_dagster.orchestration.connect import FeedSpec, feed_specs
 from meshline_dagster.orchestration.contracts import contract_checks
 from meshline_dagster.orchestration.derive import derive_assets
@@ -24,7 +25,7 @@ def build_sync(settings: SyncSettings, *, meshline: MeshlineResource | None = No
 
     The job ``<name>_sync`` runs the whole graph: as a poll when the sensor asks for it, as a replay otherwise. The job ``<name>_checks``
     reads the ERP back, compares, and runs every check of ours. The job ``<name>_re_extract`` reads change days from the source again; the
-    sensor then has what it found built.
+    sensor then has what it found built. The job ``<name>_compaction`` keeps the landing zone in few files.
 
     Args:
         meshline: where the stores are; by default what the environment says.
@@ -57,17 +58,17 @@ def build_sync(settings: SyncSettings, *, meshline: MeshlineResource | None = No
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,
-        jobs=[sync_job, check_job, re_extract_job],
+        jobs=[sync_job, check_job, re_extract_job, compaction_job(settings)],
         resources={"meshline": meshline or MeshlineResource()},
         executor=dg.in_process_executor,
     )
 
 
 def build_automation(settings: SyncSettings) -> dg.Definitions:
-    """What starts a sync: the sensor that polls, the sensor that turns failed checks into exceptions, the schedule of the checks."""
+    """What starts a sync: the sensor that polls, the sensor that turns failed checks into exceptions, the schedules of checks and compaction."""
     return dg.Definitions(
         sensors=[poll_sensor(settings, feed_specs(settings), f"{settings.name}_sync"), check_sensor(settings)],
-        schedules=[_check_schedule(settings, f"{settings.name}_checks")],
+        schedules=[_check_schedule(settings, f"{settings.name}_checks"), compaction_schedule(settings)],
     )
 
 
