@@ -26,7 +26,9 @@ _ROWS_PER_TABLE = 20_000
 class FileDropFeed:
     """The files of one folder; a :class:`~meshline_dagster.crm.protocol.Feed`.
 
-    Write files under a name that the pattern does not match and rename them when they are complete.
+    A file is read when it arrives, whatever its rows say of their changes: an export of the night brings changes of the day. Where rows
+    carry their own stamps, they are filed under these. Write files under a name that the pattern does not match and rename them when
+    they are complete.
 
     Args:
         folder: local path or fsspec URL.
@@ -80,13 +82,13 @@ class FileDropFeed:
         return FeedSchema(self._object, self._layout.specs())
 
     def peek(self, since: datetime | None) -> Peek:
-        """Tell whether anything lies at or after ``since``: from the listing, or the rows where they carry their own stamps."""
+        """Tell whether a file, or a row that carries its own stamp, lies at or after ``since``."""
         stamps = [stamp for stamp in self._stamps() if since is None or stamp >= since]
         newest = max(stamps, default=None)
         return Peek(changed=bool(stamps), hint=f"{newest.isoformat() if newest else ''}/{len(stamps)}")
 
     def read(self, window: Window) -> Iterator[pa.Table]:
-        """All rows of the window, file by file, oldest file first.
+        """All rows of the window, file by file, oldest file first; also earlier rows of files that arrived in it.
 
         Raises:
             ConfigError: the folder does not exist.
@@ -108,15 +110,16 @@ class FileDropFeed:
 
     def _rows(self, window: Window) -> Iterator[dict[str, Any]]:
         layout = self._layout
-        for modified, path in self._listing():
-            if layout.stamp is None and not window.start <= modified < window.end:
+        for arrival, path in self._listing():
+            arrived = window.start <= arrival < window.end
+            if layout.stamp is None and not arrived:
                 continue
             for row in read_rows(layout, path, self._bytes(path)):
                 if isinstance(row, RejectedRow):
                     self._rejected.append(row)
                     continue
-                stamp = modified if layout.stamp is None else row.values[layout.stamp]
-                if window.start <= stamp < window.end:
+                stamp = arrival if layout.stamp is None else row.values[layout.stamp]
+                if stamp < window.end and (arrived or window.start <= stamp):
                     yield self._row(row, stamp)
 
     def _row(self, row: FileRow, stamp: datetime) -> dict[str, Any]:
@@ -126,23 +129,30 @@ class FileDropFeed:
 
     def _stamps(self) -> Iterator[datetime]:
         column = self._layout.stamp
-        for modified, path in self._listing():
+        for arrival, path in self._listing():
+            yield arrival
             if column is None:
-                yield modified
                 continue
             for row in read_rows(self._layout, path, self._bytes(path)):
                 if isinstance(row, FileRow):
                     yield row.values[column]
 
     def _listing(self) -> list[tuple[datetime, str]]:
-        """Modification time and path of every matching file, oldest first."""
+        """Time of arrival and path of every matching file, oldest first."""
         self._files.invalidate_cache()
         if not self._files.isdir(self._root):
             raise ConfigError(
                 f"{self.name}: there is no folder {self._folder}; create it, or correct the feed's address"
             )
         paths = self._files.glob(f"{self._root.rstrip('/')}/{self._layout.pattern}")
-        return sorted((_utc(self._files.modified(path)), path) for path in paths)
+        return sorted((self._arrived(path), path) for path in paths)
+
+    def _arrived(self, path: str) -> datetime:
+        """When a file came to lie here. In a local folder a rename counts, and a copy that keeps the time of the last change."""
+        modified = _utc(self._files.modified(path))
+        if "file" not in self._files.protocol:
+            return modified
+        return max(modified, datetime.fromtimestamp(self._files.info(path)["created"], UTC))
 
     def _bytes(self, path: str) -> bytes:
         try:

@@ -43,8 +43,7 @@ class FileLayout:
     Attributes:
         columns: what is read; other columns of the files stay in the payload only.
         id: the column that names the record.
-        stamp: the column that says when the record changed, a timestamp; None: the file's modification time. A row whose stamp
-            lies further back than the poll's overlap when its file arrives is not found: declare None for such files.
+        stamp: the column that says when the record changed, a timestamp; None: the time at which the file arrived.
         deleted: the boolean column that says a record is gone.
         pattern: which files of the folder, as a glob.
         encoding: of text files; one in which a line feed is one byte.

@@ -20,6 +20,7 @@ __all__ = ["CLASSES", "Figures", "read_figures"]
 CLASSES = ("posted", "superseded", "pending", "rejected", "dead", "held", "review", "ignored", "shadowed")
 """Every event is in exactly one of these."""
 
+_AMOUNTS = ("source_amount", "matched_amount", "unexplained_amount", "posted_amount", "in_exception_amount")
 _OF_STATE = {
     "planned": "pending",
     "sending": "pending",
@@ -39,9 +40,11 @@ class Figures:
         classes: class -> how many events are in it.
         unaccounted: events that may be posted and that the ledger does not know.
         orders: orders that should be in the ERP, explained or not.
+        matched: of these, orders that the ERP holds exactly.
+        unexplained: of these, orders that are neither matched nor explained by an open exception or a hold.
         posted: orders of ours that the ERP holds, by its own words.
-        parity: matched orders among all orders.
-        drift_by_money: the share of the source's money that is neither matched nor explained by an exception or a hold.
+        parity: matched orders among all orders; ``parity_by_money`` in money, of the worst currency.
+        drift_by_money: unexplained money in all of the source's money, of the worst currency.
     """
 
     landed: int = 0
@@ -61,24 +64,42 @@ class Figures:
     parity_by_money: float = 1.0
     drift_by_money: float = 0.0
     source_amount: Mapping[str, Decimal] = field(default_factory=dict)
+    matched_amount: Mapping[str, Decimal] = field(default_factory=dict)
+    unexplained_amount: Mapping[str, Decimal] = field(default_factory=dict)
     posted_amount: Mapping[str, Decimal] = field(default_factory=dict)
     in_exception_amount: Mapping[str, Decimal] = field(default_factory=dict)
 
     @property
-    def parity_without_explained(self) -> float:
-        """Matched orders among those that nothing explains: what a person does not know of yet shows here."""
+    def drift(self) -> float:
+        """Unexplained orders among all orders."""
+        return self.unexplained / self.orders if self.orders else 0.0
+
+    @property
+    def parity_excluding_explained(self) -> float:
+        """Matched orders among those that nothing explains: what no person knows of yet shows here, what waits visibly does not."""
         known = self.matched + self.unexplained
-        return 1.0 if not known else self.matched / known
+        return self.matched / known if known else 1.0
+
+    @property
+    def parity_excluding_explained_by_money(self) -> float:
+        """The same in money, of the worst currency."""
+        ratios = []
+        for currency in {*self.matched_amount, *self.unexplained_amount}:
+            matched = self.matched_amount.get(currency, Decimal(0))
+            known = matched + self.unexplained_amount.get(currency, Decimal(0))
+            ratios.append(float(matched / known) if known else 1.0)
+        return min(ratios, default=1.0)
 
     def as_json(self) -> dict[str, Any]:
         """One flat object; money as decimal strings by currency."""
         names = (
             *("landed", "events", "orders", "matched", "posted", "held", "in_exception", "rejected"),
             *("duplicates_in_erp", "missing_in_crm", "unexplained", "unaccounted"),
-            *("parity", "parity_by_money", "drift_by_money"),
+            *("parity", "parity_by_money", "parity_excluding_explained", "parity_excluding_explained_by_money"),
+            *("drift", "drift_by_money"),
         )
         flat: dict[str, Any] = {name: getattr(self, name) for name in names}
-        for name in ("source_amount", "posted_amount", "in_exception_amount"):
+        for name in _AMOUNTS:
             flat[name] = {currency: to_text(amount) for currency, amount in sorted(getattr(self, name).items())}
         return flat | {"classes": dict(self.classes)}
 
@@ -148,4 +169,4 @@ def _with_reconciliation(known: Figures, status: Path, reconciliation: Path) -> 
         values[name] = int(total[name])
     for name in ("parity", "parity_by_money", "drift_by_money"):
         values[name] = float(total[name])
-    return Figures(**values | {name: money(name) for name in ("source_amount", "posted_amount")})
+    return Figures(**values | {name: money(name) for name in _AMOUNTS if name != "in_exception_amount"})

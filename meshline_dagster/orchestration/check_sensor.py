@@ -1,6 +1,7 @@
 """The check sensor: a failed asset check becomes an exception and an alert; when the check passes again, the exception is resolved.
 
-It compares states instead of following events: a lost cursor or a missed tick loses no failure.
+It compares states instead of following events: a lost cursor or a missed tick loses no failure. An alert channel that takes nothing
+fails the tick, after everything else is done; the next tick tries it again.
 """
 
 from collections.abc import Sequence
@@ -8,13 +9,16 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from meshline_dagster.governance.notify import alert
+from meshline_dagster.core.errors import TransientError
+from meshline_dagster.governance.alerts import send_alerts
+from meshline_dagster.governance.notify import channels
 from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.settings import SyncSettings
 from meshline_dagster.store.exceptions import Finding, open_keys, raise_exceptions, resolve
 
 __all__ = ["check_sensor"]
 
+_ORIGIN = "check"
 _PRIORITY = {
     dg.AssetCheckSeverity.ERROR: "P2",
     dg.AssetCheckSeverity.WARN: "P3",
@@ -37,13 +41,18 @@ def check_sensor(settings: SyncSettings) -> dg.SensorDefinition:
         failing = {finding.trace_key for finding in findings}
         now = datetime.now(UTC)
         with meshline.store().write() as connection:
-            known = open_keys(connection, "check")
+            known = open_keys(connection, _ORIGIN)
             opened = raise_exceptions(connection, findings, now=now)
             resolved = resolve(connection, known - failing - undecided, resolution="the check passes again", now=now)
-        for finding in findings:
-            if finding.trace_key not in known:
-                alert(finding.title, f"{finding.detail}\n{finding.fix}")
-        return dg.SkipReason(f"{len(findings)} checks stand failed, {opened} opened, {resolved} resolved")
+        report = send_alerts(meshline.store(), _ORIGIN, channels(), now=now)
+        if report.waiting:
+            raise TransientError(
+                "alert channels of MESHLINE_ALERT_URLS took nothing. The exceptions are in the queue (`meshline exceptions list`), and "
+                "the next tick tries again; look into the log for what a channel answered",
+                **report.waiting,
+            )
+        told = f", {report.sent} alerts sent" if report.sent else ""
+        return dg.SkipReason(f"{len(findings)} checks stand failed, {opened} opened, {resolved} resolved{told}")
 
     return _sensor
 
@@ -68,7 +77,7 @@ def _finding(trace_key: str, key: dg.AssetCheckKey, evaluation: dg.AssetCheckEva
     figures = ", ".join(f"{name} {value.value}" for name, value in sorted(evaluation.metadata.items()))
     return Finding(
         trace_key=trace_key,
-        origin="check",
+        origin=_ORIGIN,
         code="check_failed",
         title=f"The check {key.name} of {key.asset_key.to_user_string()} failed",
         detail=f"run {run_id}: {evaluation.description or figures or 'no details'}"[:2000],

@@ -12,7 +12,7 @@ from typing import Any
 
 import dagster as dg
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
-from google.protobuf.json_format import MessageToDict
+from dbt_common.events.functions import msg_to_dict
 
 from meshline_dagster.orchestration.manifest import dbt_target_path, manifest
 from meshline_dagster.orchestration.translator import MeshlineDbtTranslator
@@ -47,11 +47,9 @@ class DbtStep:
 
 
 def _dagster_events(events: Sequence[Any], context: dg.AssetExecutionContext) -> Iterator[Any]:
-    """Dbt's ``EventMsg`` protobufs, in the order of the run, as Dagster's events."""
+    """Dbt's ``EventMsg`` protobufs, in the order of the run, as Dagster's events: by way of what dbt writes to its JSON log."""
     for event in events:
-        message = DbtCoreCliEventMessage(
-            raw_event=MessageToDict(event, preserving_proto_field_name=True), event_history_metadata={}
-        )
+        message = DbtCoreCliEventMessage(raw_event=msg_to_dict(event), event_history_metadata={})
         if message.is_result_event:
             yield from message.to_default_asset_events(
                 manifest=manifest(),

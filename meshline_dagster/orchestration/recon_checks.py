@@ -1,13 +1,16 @@
-"""Reconciliation checks: drift, parity, duplicates and completeness, by count and by money, from what the builds published."""
+"""Reconciliation checks: drift, parity, duplicates and completeness, by count and by money, from what the builds published.
 
-from collections.abc import Iterator
+A figure has the same name here, in ``meshline status --json`` and in the glossary.
+"""
+
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
 import dagster as dg
 
 from meshline_dagster.core.money import to_text
-from meshline_dagster.governance.figures import Figures, read_figures
+from meshline_dagster.governance.figures import read_figures
 from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.settings import SyncSettings
 
@@ -15,8 +18,11 @@ __all__ = ["reconciliation_checks"]
 
 _ASSET = dg.AssetKey(["fct_reconciliation"])
 _DESCRIPTIONS = {
-    "drift_by_money": "The share of the source's money that the ERP neither holds nor anything explains.",
-    "parity": "Orders that the ERP holds as the source has them, among those that no open exception or hold explains.",
+    "drift": "The share of the source's orders, and of its money, that the ERP does not hold and that nothing explains.",
+    "parity_excluding_explained": (
+        "Orders, and money, that the ERP holds exactly, among those that no open exception or hold explains. "
+        "`parity` in the metadata is the full ratio, as in `meshline status`."
+    ),
     "duplicates": "Orders that the ERP holds more than once.",
     "completeness": "Every event is in exactly one class: posted, under way, rejected, held, in review, ignored or shadowed.",
 }
@@ -32,24 +38,37 @@ def reconciliation_checks(settings: SyncSettings) -> dg.AssetChecksDefinition:
     )
     def _checks(meshline: MeshlineResource) -> Iterator[dg.AssetCheckResult]:
         figures = read_figures(meshline.store(), meshline.published_path, settings.destination.name)
-        parity = figures.parity_without_explained
         yield _result(
-            "drift_by_money",
-            passed=figures.drift_by_money <= limits.max_drift,
-            figures={"drift_by_money": figures.drift_by_money, "limit": limits.max_drift, **_amounts(figures)},
+            "drift",
+            passed=max(figures.drift, figures.drift_by_money) <= limits.max_drift,
+            figures={
+                "drift": figures.drift,
+                "drift_by_money": figures.drift_by_money,
+                "limit": limits.max_drift,
+                "orders": figures.orders,
+                "unexplained": figures.unexplained,
+                **_amounts("source_amount", figures.source_amount),
+                **_amounts("unexplained_amount", figures.unexplained_amount),
+                **_amounts("posted_amount", figures.posted_amount),
+            },
         )
         yield _result(
-            "parity",
-            passed=parity >= limits.min_parity,
+            "parity_excluding_explained",
+            passed=min(figures.parity_excluding_explained, figures.parity_excluding_explained_by_money)
+            >= limits.min_parity,
             figures={
+                "parity_excluding_explained": figures.parity_excluding_explained,
+                "parity_excluding_explained_by_money": figures.parity_excluding_explained_by_money,
+                "limit": limits.min_parity,
                 "parity": figures.parity,
                 "parity_by_money": figures.parity_by_money,
-                "parity_without_explained": parity,
-                "limit": limits.min_parity,
                 "orders": figures.orders,
                 "matched": figures.matched,
+                "unexplained": figures.unexplained,
                 "in_exception": figures.in_exception,
                 "held": figures.held,
+                **_amounts("matched_amount", figures.matched_amount),
+                **_amounts("in_exception_amount", figures.in_exception_amount),
             },
         )
         yield _result(
@@ -70,9 +89,5 @@ def _result(name: str, *, passed: bool, figures: dict[str, Any]) -> dg.AssetChec
     return dg.AssetCheckResult(passed=passed, check_name=name, asset_key=_ASSET, metadata=figures)
 
 
-def _amounts(figures: Figures) -> dict[str, str]:
-    return {
-        f"{name}/{currency}": to_text(Decimal(amount))
-        for name, amounts in (("source", figures.source_amount), ("posted", figures.posted_amount))
-        for currency, amount in amounts.items()
-    }
+def _amounts(name: str, amounts: Mapping[str, Decimal]) -> dict[str, str]:
+    return {f"{name}/{currency}": to_text(amount) for currency, amount in sorted(amounts.items())}

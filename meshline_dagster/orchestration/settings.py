@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from meshline_dagster.core.errors import ConfigError
+from meshline_dagster.crm.compaction import KEEP, MOST_FILES
 from meshline_dagster.crm.filedrop_layout import FileColumn, FileFormat, FileLayout
 from meshline_dagster.crm.protocol import FieldType
 from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
@@ -19,6 +20,7 @@ from meshline_dagster.warehouse.records import Policy
 
 __all__ = [
     "CheckSettings",
+    "CompactionSettings",
     "FileDropColumn",
     "FileDropObject",
     "FileDropSource",
@@ -178,6 +180,24 @@ class CheckSettings(_Settings):
     min_parity: float = Field(0.995, ge=0, le=1)
 
 
+class CompactionSettings(_Settings):
+    """When closed days of the landing zone become one file each.
+
+    Attributes:
+        max_files: files that one run reads; the rest is done by the next ones.
+        keep_hours: how long replaced files stay for builds that have listed them; longer than any build takes.
+    """
+
+    cron: str = "30 2 * * *"
+    max_files: int = Field(MOST_FILES, ge=2)
+    keep_hours: float = Field(KEEP.total_seconds() / 3600, ge=1)
+
+    @property
+    def keep(self) -> timedelta:
+        """The hours as a duration."""
+        return timedelta(hours=self.keep_hours)
+
+
 class SyncSettings(_Settings):
     """One sync: CRM instances to one ERP company.
 
@@ -200,6 +220,7 @@ class SyncSettings(_Settings):
     check_cron: str = "0 6 * * *"
     policy: PolicySettings = PolicySettings()
     checks: CheckSettings = CheckSettings()
+    compaction: CompactionSettings = CompactionSettings()
 
     @property
     def origin_instant(self) -> datetime:

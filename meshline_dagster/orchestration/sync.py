@@ -3,10 +3,11 @@
 import dagster as dg
 
 from meshline_dagster.orchestration.check_sensor import check_sensor
+from meshline_dagster.orchestration.compaction import compaction_job, compaction_schedule
 from meshline_dagster.orchestration.connect import FeedSpec, feed_specs
 from meshline_dagster.orchestration.contracts import contract_checks
 from meshline_dagster.orchestration.derive import derive_assets
-from meshline_dagster.orchestration.modes import SYNC_TAG
+from meshline_dagster.orchestration.modes import MODE_TAG, SYNC_TAG, RunMode
 from meshline_dagster.orchestration.poll_sensor import poll_sensor
 from meshline_dagster.orchestration.raw import raw_asset
 from meshline_dagster.orchestration.readback import read_back_asset, read_back_key
@@ -23,15 +24,17 @@ def build_sync(settings: SyncSettings, *, meshline: MeshlineResource | None = No
     """Everything that one sync consists of, but what starts it.
 
     The job ``<name>_sync`` runs the whole graph: as a poll when the sensor asks for it, as a replay otherwise. The job ``<name>_checks``
-    reads the ERP back, compares, and runs every check of ours.
+    reads the ERP back, compares, and runs every check of ours. The job ``<name>_re_extract`` reads change days from the source again; the
+    sensor then has what it found built. The job ``<name>_compaction`` keeps the landing zone in few files.
 
     Args:
         meshline: where the stores are; by default what the environment says.
     """
     feeds = feed_specs(settings)
     derive, reconcile = derive_assets(settings, feeds), reconcile_assets(settings, feeds)
+    raw = [raw_asset(settings, feed.name, feed.kind, feed.connect, _description(feed)) for feed in feeds]
     assets: list[dg.AssetsDefinition] = [
-        *(raw_asset(settings, feed.name, feed.kind, feed.connect, _description(feed)) for feed in feeds),
+        *raw,
         derive,
         postings_asset(settings),
         read_back_asset(settings),
@@ -46,20 +49,26 @@ def build_sync(settings: SyncSettings, *, meshline: MeshlineResource | None = No
         dg.AssetSelection.assets(read_back_key(settings), *reconcile.keys) | dg.AssetSelection.checks(*checks),
         tags=tags,
     )
+    re_extract_job = dg.define_asset_job(
+        f"{settings.name}_re_extract",
+        dg.AssetSelection.assets(*raw),
+        tags=tags | {MODE_TAG: RunMode.RE_EXTRACT.value},
+        description="Reads change days from the source again. It adds observations, removes none and moves no watermark.",
+    )
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,
-        jobs=[sync_job, check_job],
+        jobs=[sync_job, check_job, re_extract_job, compaction_job(settings)],
         resources={"meshline": meshline or MeshlineResource()},
         executor=dg.in_process_executor,
     )
 
 
 def build_automation(settings: SyncSettings) -> dg.Definitions:
-    """What starts a sync: the sensor that polls, the sensor that turns failed checks into exceptions, the schedule of the checks."""
+    """What starts a sync: the sensor that polls, the sensor that turns failed checks into exceptions, the schedules of checks and compaction."""
     return dg.Definitions(
         sensors=[poll_sensor(settings, feed_specs(settings), f"{settings.name}_sync"), check_sensor(settings)],
-        schedules=[_check_schedule(settings, f"{settings.name}_checks")],
+        schedules=[_check_schedule(settings, f"{settings.name}_checks"), compaction_schedule(settings)],
     )
 
 

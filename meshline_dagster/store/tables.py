@@ -26,6 +26,7 @@ from meshline_dagster.core.ledger import OPEN_STATES, PostingState
 from meshline_dagster.store.types import Amount, UtcDateTime
 
 __all__ = [
+    "alert_sent",
     "attempt",
     "audit_entry",
     "build",
@@ -213,6 +214,15 @@ exception_item = Table(
     Column("resolution", Text),
     CheckConstraint("status IN ('open', 'triaged', 'in_progress', 'muted', 'reopened', 'resolved')", name="status"),
     Index(None, "status"),
+)
+
+# One exception that one alert channel has taken, and when it last did.
+alert_sent = Table(
+    "alert_sent",
+    metadata,
+    Column("exception_id", _ID, ForeignKey("exception_item.id"), primary_key=True, autoincrement=False),
+    Column("channel", String(60), primary_key=True),
+    Column("sent_at", UtcDateTime, nullable=False),
 )
 
 # The latest verdict of one table-level check; the writer refuses while one stands failed.

@@ -32,6 +32,13 @@ def _layout(file_format, stamp):
     return FileLayout(format=file_format, columns=COLUMNS, id="id", stamp=stamp, deleted="gone", pattern=pattern)
 
 
+class _Drop(FileDropFeed):
+    """Files arrive by the control's clock."""
+
+    def _arrived(self, path):
+        return self._files.modified(path)
+
+
 class FolderControl:
     can = frozenset({"delete"})
     page_size = 5
@@ -45,7 +52,7 @@ class FolderControl:
         self._numbers = itertools.count(1)
 
     def feed(self):
-        return FileDropFeed(str(self._folder), "Deal", self._layout, clock=lambda: self._now)
+        return _Drop(str(self._folder), "Deal", self._layout, clock=lambda: self._now)
 
     def put(self, records):
         rows = [{"id": f"D{next(self._numbers)}", "changed": self._now, "gone": False, **record} for record in records]

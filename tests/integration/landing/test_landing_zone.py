@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from threading import Thread
 
 import duckdb
 import pyarrow as pa
@@ -9,8 +10,9 @@ import pytest
 
 from meshline_dagster.core.cursors import Window
 from meshline_dagster.core.errors import LeaseLostError
+from meshline_dagster.crm.compaction import FeedCompaction, compact_feed
 from meshline_dagster.crm.poll import feed_lease
-from meshline_dagster.landing.compaction import compact, sweep
+from meshline_dagster.landing.compaction import sweep
 from meshline_dagster.landing.zone import LandingZone, Provenance
 from meshline_dagster.store.builds import finish_build, mark_planned, start_build
 from meshline_dagster.store.engine import open_store
@@ -51,6 +53,10 @@ def at(day, hour=12):
 def land(zone, table, provenance=PROVENANCE):
     with feed_lease(zone.store, FEED, "test") as held:
         return zone.land(FEED, table, provenance, origin=ORIGIN, now=NOW, held=held)
+
+
+def compacted(zone, now, **limits):
+    return compact_feed(zone, FEED, holder="test", clock=lambda: now, wait=0.2, **limits)
 
 
 def landed(zone, columns="_id, _stamp, Amount"):
@@ -149,9 +155,8 @@ def test_compaction_leaves_one_file_a_day_with_the_same_rows(zone):
     before = landed(zone, "*")
     with zone.store.read() as connection:
         seen = {file.seq for file in new_files(connection, FEED, 0, 1_000)}
-    with feed_lease(zone.store, FEED, "test") as held:
-        done = compact(zone, FEED, before=date(2026, 2, 4), held=held, now=NOW)
-    assert (done.days, done.files_before) == (1, 5)
+    done = compacted(zone, at(4))
+    assert (done.days, done.files_before, done.days_left) == (1, 5, 0)
     assert sorted(map(repr, landed(zone, "*"))) == sorted(map(repr, before))
     with zone.store.read() as connection:
         days = rows_by_day(connection, FEED, date(2026, 2, 1), date(2026, 2, 28))
@@ -163,8 +168,7 @@ def test_compaction_leaves_one_file_a_day_with_the_same_rows(zone):
 def test_replaced_files_stay_until_a_planned_build_has_seen_them(zone):
     for number in range(3):
         land(zone, rows((f"a{number}", at(3, number + 1), number)))
-    with feed_lease(zone.store, FEED, "test") as held:
-        compact(zone, FEED, before=date(2026, 2, 4), held=held, now=NOW)
+    compacted(zone, NOW)
     later = NOW + timedelta(days=30)
     assert sweep(zone, FEED, now=later, keep=timedelta(days=7)) == 0
     with zone.store.write() as connection:
@@ -187,3 +191,52 @@ def test_a_file_that_was_never_listed_is_swept_when_it_is_old(zone):
 def _complete(zone):
     with zone.store.read() as connection:
         return zone.storage.read_all([file.path for file in live_files(connection, FEED)])
+
+
+def small_files(zone, *days, each=3):
+    for number in range(each):
+        land(zone, rows(*((f"{day}-{number}", at(day, number + 1), number) for day in days)))
+
+
+def test_one_call_reads_a_bounded_number_of_files_oldest_day_first_and_the_next_goes_on(zone):
+    small_files(zone, 3, 4, 5)
+    done = [compacted(zone, NOW, most_files=4) for _ in range(3)]
+    assert [(one.days, one.files_before, one.days_left) for one in done] == [(2, 6, 1), (1, 3, 0), (0, 0, 0)]
+    assert len(landed(zone)) == 9
+
+
+def test_a_feed_that_is_being_polled_is_left_to_the_next_call(zone):
+    small_files(zone, 3)
+    with feed_lease(zone.store, FEED, "poll"):
+        assert compacted(zone, NOW) == FeedCompaction(FEED, days_left=1, busy=True)
+    assert compacted(zone, NOW).days == 1
+
+
+def test_files_of_a_column_whose_type_has_changed_stay_apart_and_the_other_days_become_one(zone):
+    small_files(zone, 3, 4)
+    page = rows(("x", at(3), 1))
+    land(zone, page.set_column(page.schema.get_field_index("Amount"), "Amount", pa.array(["a lot"])))
+    before = len(landed(zone, "_id"))
+    done = compacted(zone, NOW)
+    assert (done.days, done.days_left) == (1, 1)
+    assert "crm/deal, 2026-02-03: the 4 files of the day stay apart" in done.problems[0]
+    assert len(landed(zone, "_id")) == before
+
+
+def test_polls_land_while_days_are_compacted_and_every_row_is_there_once(zone):
+    def poll():
+        for number in range(25):
+            land(zone, rows((f"p{number}", at(3, number % 20), number)))
+
+    small_files(zone, 3)
+    polls = Thread(target=poll)
+    polls.start()
+    others = Thread(target=lambda: [compacted(zone, NOW) for _ in range(8)])
+    others.start()
+    while polls.is_alive():
+        compacted(zone, NOW)
+    polls.join()
+    others.join()
+    compacted(zone, NOW)
+    found = [row[0] for row in landed(zone)]
+    assert sorted(found) == sorted([*(f"3-{number}" for number in range(3)), *(f"p{number}" for number in range(25))])
