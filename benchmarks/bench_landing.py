@@ -1,13 +1,17 @@
 """Feed pages to landed Parquet against downloading the same pages only, in one run. Target: at most 3.5 times.
 
-The server holds ready-made pages of 2,000 opportunities. Run: python benchmarks/bench_landing.py [PAGES]
+The server holds ready-made pages of 2,000 opportunities. Then the peak memory of a process that lands 50 and 200 pages, and the
+time of a poll that finds one changed row on top of 100 landed days. Run: python benchmarks/bench_landing.py [PAGES]
 """
 
 import json
+import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -29,7 +33,8 @@ from meshline_dagster.store.engine import open_store
 
 ROWS = 2_000
 PER_DAY = 20_000
-REPEATS = 3
+REPEATS = 5
+DAYS = 100
 ORIGIN = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 PREFIX = "/services/data/v60.0"
@@ -54,6 +59,11 @@ def app(pages: int) -> Starlette:
     described, record = template()
     total = pages * ROWS
     bodies = [page(record, number, pages, total) for number in range(pages)]
+    return server(described, lambda: bodies[0], bodies)
+
+
+def server(described: str, query: Callable[[], bytes], bodies: Sequence[bytes]) -> Starlette:
+    """Answers like the CRM: ``query`` gives the first page of a query, ``bodies`` are the pages by number."""
     headers = {"Date": format_datetime(NOW, usegmt=True)}
 
     async def token(_: Request) -> JSONResponse:
@@ -63,7 +73,7 @@ def app(pages: int) -> Starlette:
         return Response(described, media_type="application/json", headers=headers)
 
     async def first(_: Request) -> Response:
-        return Response(bodies[0], media_type="application/json", headers=headers)
+        return Response(query(), media_type="application/json", headers=headers)
 
     async def more(request: Request) -> Response:
         return Response(bodies[int(request.path_params["number"])], media_type="application/json", headers=headers)
@@ -83,10 +93,12 @@ def app(pages: int) -> Starlette:
     )
 
 
-def page(record: dict[str, object], number: int, pages: int, total: int) -> bytes:
+def page(
+    record: dict[str, object], number: int, pages: int, total: int, *, rows: int = ROWS, per_day: int = PER_DAY
+) -> bytes:
     records = []
-    for place in range(number * ROWS, (number + 1) * ROWS):
-        stamp = ORIGIN + timedelta(days=place // PER_DAY, seconds=place % PER_DAY)
+    for place in range(number * rows, (number + 1) * rows):
+        stamp = ORIGIN + timedelta(days=place // per_day, seconds=place % per_day)
         text = stamp.strftime("%Y-%m-%dT%H:%M:%S.000+0000")
         records.append({**record, "Id": f"006{place:015d}", "SystemModstamp": text, "Name": f"Deal number {place}"})
     body: dict[str, object] = {"totalSize": total, "done": number == pages - 1, "records": records}
@@ -108,23 +120,71 @@ def download(url: str) -> int:
     raise AssertionError("the pages did not end")
 
 
+def run(zone: LandingZone, session: SalesforceSession) -> tuple[float, int]:
+    """Seconds of a poll, and the rows it landed."""
+    start = time.perf_counter()
+    result = poll(
+        *(zone.store, zone, SalesforceFeed(session, "Opportunity")),
+        run_id="bench",
+        origin=ORIGIN,
+        overlap=timedelta(minutes=10),
+        lag=timedelta(0),
+    )
+    return time.perf_counter() - start, result.rows_landed
+
+
 def land(url: str, rows: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(f"sqlite:///{Path(folder) / 'ops.db'}")
-        zone = LandingZone(f"{folder}/landing", store)
         with SalesforceSession(base_url=url, client_id=SecretStr("c"), client_secret=SecretStr("s")) as session:
-            start = time.perf_counter()
-            result = poll(
-                *(store, zone, SalesforceFeed(session, "Opportunity")),
-                run_id="bench",
-                origin=ORIGIN,
-                overlap=timedelta(0),
-                lag=timedelta(0),
-            )
-            seconds = time.perf_counter() - start
-        assert result.rows_landed == rows, result
+            seconds, landed = run(LandingZone(f"{folder}/landing", store), session)
+        assert landed == rows, landed
         store.close()
     return seconds
+
+
+def small_poll() -> float:
+    """Median seconds of a poll that finds one new version of one record, with 100 days landed."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(f"sqlite:///{Path(folder) / 'ops.db'}")
+        zone = LandingZone(f"{folder}/landing", store)
+        seconds = []
+        with (
+            serve_process([__file__, "--serve-small"]) as (url, _),
+            SalesforceSession(base_url=url, client_id=SecretStr("c"), client_secret=SecretStr("s")) as session,
+        ):
+            assert run(zone, session)[1] == DAYS * DAYS
+            for _ in range(11):
+                one, landed = run(zone, session)
+                assert landed == 1, landed
+                seconds.append(one)
+        store.close()
+    return statistics.median(seconds)
+
+
+def small_app() -> Starlette:
+    """The first query finds 100 days of 100 rows, each later one a single new version."""
+    described, record = template()
+    first = page(record, 0, 1, DAYS * DAYS, rows=DAYS * DAYS, per_day=DAYS)
+    answered = 0
+
+    def query() -> bytes:
+        nonlocal answered
+        answered += 1
+        if answered == 1:
+            return first
+        stamp = ORIGIN + timedelta(days=DAYS - 1, hours=1, seconds=answered)
+        one = {**record, "SystemModstamp": f"{stamp:%Y-%m-%dT%H:%M:%S}.000+0000"}
+        return json.dumps({"totalSize": 1, "done": True, "records": [one]}, separators=(",", ":")).encode()
+
+    return server(described, query, [])
+
+
+def peak(pages: int) -> int:
+    """Peak resident memory of a process that lands so many pages, in MB."""
+    with serve_process([__file__, "--serve", str(pages)]) as (url, _):
+        arguments = [sys.executable, __file__, "--land", url, str(pages)]
+        return int(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout)
 
 
 def main() -> None:
@@ -143,10 +203,17 @@ def main() -> None:
                 f"({pages * ROWS / landed:,.0f}/s), ratio {ratios[-1]:.2f}"
             )
     print(f"median ratio {statistics.median(ratios):.2f} (target at most 3.5)")
+    print(f"peak memory {peak(50):,} MB at 50 pages, {peak(200):,} MB at 200 pages (target: flat)")
+    print(f"one changed row on {DAYS} landed days: {small_poll() * 1000:.0f} ms")
 
 
 if __name__ == "__main__":
     if "--serve" in sys.argv:
         serve_forever(app(int(sys.argv[2])))
+    elif "--serve-small" in sys.argv:
+        serve_forever(small_app())
+    elif "--land" in sys.argv:
+        land(sys.argv[2], int(sys.argv[3]) * ROWS)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
     else:
         main()

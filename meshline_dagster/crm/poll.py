@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from meshline_dagster.core.cursors import Window, next_window
 from meshline_dagster.core.errors import LeaseHeldError, MeshlineError
-from meshline_dagster.crm.prefetch import prefetch
+from meshline_dagster.crm.prefetch import map_ahead
 from meshline_dagster.crm.protocol import Feed, FeedProblem, ReportsProblems
-from meshline_dagster.landing.rows import RejectedRow
+from meshline_dagster.landing.rows import RejectedRow, fingerprinted
 from meshline_dagster.landing.zone import LandingZone, LandResult, Provenance
 from meshline_dagster.store.engine import Store
 from meshline_dagster.store.feeds import advance_watermark, feed_state_of, record_schema
@@ -143,12 +143,14 @@ def _read_window(
     schema = feed.describe()
     with store.write() as connection:
         schema_before = record_schema(connection, feed.name, schema.hash, schema.as_json(), now=datetime.now(UTC))
-    landed = LandResult()
-    for batch in _batches(_alive(store, lease, prefetch(feed.read(window)))):
+
+    def land(batch: pa.Table) -> LandResult:
         now = datetime.now(UTC)
         provenance = Provenance(run_id, window, now, schema.hash)
-        present = max(now, window.end)
-        landed += zone.land(feed.name, batch, provenance, origin=origin, now=present, held=lease)
+        return zone.land(feed.name, batch, provenance, origin=origin, now=max(now, window.end), held=lease)
+
+    tables = map(fingerprinted, _alive(store, lease, feed.read(window)))
+    landed = sum(map_ahead(land, _batches(tables), ahead=1), LandResult())
     return PollResult(
         feed=feed.name,
         window=window,

@@ -1,13 +1,16 @@
-"""Let a producer work ahead in a thread of its own, so that asking a source, decoding and landing overlap."""
+"""Let work run ahead in threads of its own, so that asking a source, decoding and landing overlap."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Full, Queue
 from threading import Event, Thread
 from typing import Any, TypeVar
 
-__all__ = ["prefetch"]
+__all__ = ["map_ahead", "prefetch"]
 
 _T = TypeVar("_T")
+_R = TypeVar("_R")
 _CHECK_SECONDS = 0.1
 _END = object()
 
@@ -28,6 +31,35 @@ def prefetch(items: Iterator[_T], ahead: int = 2) -> Iterator[_T]:
     finally:
         work.stopped.set()
         work.join()
+
+
+def map_ahead(function: Callable[[_T], _R], items: Iterator[_T], ahead: int = 2) -> Iterator[_R]:
+    """``map``, one call after the other in a thread of its own, up to ``ahead`` of them before their results are asked for.
+
+    Worth it for a function that leaves the interpreter, such as a query. The items are made in the caller's thread. An error of
+    theirs is raised after the results of all items before it.
+    """
+    waiting: deque[Future[_R]] = deque()
+    failure: Exception | None = None
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
+        try:
+            while failure is None:
+                try:
+                    item = next(items)
+                except StopIteration:
+                    break
+                except Exception as error:  # noqa: BLE001 - raised below, whatever it is
+                    failure = error
+                    continue
+                waiting.append(pool.submit(function, item))
+                while len(waiting) > ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+    if failure is not None:
+        raise failure
 
 
 class _Work(Thread):

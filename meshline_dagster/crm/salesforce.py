@@ -15,18 +15,19 @@ from meshline_dagster.core.cursors import Window
 from meshline_dagster.core.errors import MeshlineError, SourceError, TransientError
 from meshline_dagster.crm import salesforce_soql as soql
 from meshline_dagster.crm.json_rows import JsonRows, RowKeys
-from meshline_dagster.crm.prefetch import prefetch
-from meshline_dagster.crm.protocol import FeedSchema, Peek
+from meshline_dagster.crm.prefetch import map_ahead, prefetch
+from meshline_dagster.crm.protocol import FeedSchema, FieldType, Peek
 from meshline_dagster.crm.salesforce_answers import INVALID_QUERY_LOCATOR, error_code
 from meshline_dagster.crm.salesforce_describe import ABSENT, described_schema, read_schema
-from meshline_dagster.crm.salesforce_objects import DEFAULT_FIELDS, snake_case
+from meshline_dagster.crm.salesforce_objects import DEFAULT_FIELDS, TEXT_TYPES, snake_case
 from meshline_dagster.crm.salesforce_pages import Page, parse_page
 from meshline_dagster.crm.salesforce_session import ApiUsage, SalesforceSession
 
 __all__ = ["SalesforceFeed"]
 
 _KEYS = RowKeys(id="Id", stamp="SystemModstamp", deleted="IsDeleted")
-_ROWS_PER_TABLE = 20_000
+_ROWS_PER_TABLE = 10_000
+_PAGES_AHEAD = 8  # more than a table is made of, so that reading goes on while one is decoded
 
 
 class SalesforceFeed:
@@ -87,12 +88,12 @@ class SalesforceFeed:
 
     def peek(self, since: datetime | None) -> Peek:
         """Count what lies at or after ``since`` and name the newest stamp, in one request."""
-        text = self._query(soql.newest_query(self._object, since))
+        body = self._query(soql.newest_query(self._object, since))
         try:
-            [row] = json.loads(text)["records"]
+            [row] = json.loads(body)["records"]
             total, newest = int(row["total"]), row["newest"]
         except (ValueError, KeyError, TypeError) as error:
-            raise SourceError(f"a count of {self._object} was answered by {text[:200]!r}") from error
+            raise SourceError(f"a count of {self._object} was answered by {body[:200]!r}") from error
         return Peek(changed=total > 0, hint=f"{newest or ''}/{total}")
 
     def read(self, window: Window) -> Iterator[pa.Table]:
@@ -101,20 +102,30 @@ class SalesforceFeed:
             return
         schema = read_schema(self._described, self._wanted) if self._described else self.describe()
         fields = [spec.name for spec in schema.fields if spec.source_type != ABSENT]
-        decoder = JsonRows(schema.fields, _KEYS, self.name)
-        waiting: list[str] = []
+        loose = [
+            spec.name
+            for spec in schema.fields
+            if spec.type is FieldType.STRING and spec.source_type not in TEXT_TYPES and spec.source_type != ABSENT
+        ]
+        decoder = JsonRows(schema.fields, _KEYS, self.name, loose)
+        yield from map_ahead(decoder.decode, self._groups(fields, window))
+
+    def _groups(self, fields: Sequence[str], window: Window) -> Iterator[pa.ChunkedArray]:
+        """The records of some pages at once; what was read before an error is yielded first."""
+        waiting: list[pa.Array] = []
         try:
-            for page in prefetch(self._pages(fields, window)):
-                waiting += page.payloads
-                if len(waiting) >= self._rows_per_table:
-                    table, waiting = decoder.decode(pa.array(waiting, pa.string())), []
-                    yield table
+            for page in prefetch(self._pages(fields, window), ahead=_PAGES_AHEAD):
+                if page.count:
+                    waiting.append(page.records())
+                if sum(map(len, waiting)) >= self._rows_per_table:
+                    yield pa.chunked_array(waiting)
+                    waiting = []
         except MeshlineError:
             if waiting:
-                yield decoder.decode(pa.array(waiting, pa.string()))
+                yield pa.chunked_array(waiting)
             raise
         if waiting:
-            yield decoder.decode(pa.array(waiting, pa.string()))
+            yield pa.chunked_array(waiting)
 
     def _pages(self, fields: Sequence[str], window: Window) -> Iterator[Page]:
         """Pages of the window; every restart begins at or before the first row that is still missing."""
@@ -124,7 +135,7 @@ class SalesforceFeed:
             try:
                 for page in self._follow(soql.window_query(self._object, fields, window, after_start=after_start)):
                     yield page
-                    last = page.last()[0] if page.payloads else last
+                    last = page.last_stamp() or last
             except SourceError as error:
                 if error_code(error) != INVALID_QUERY_LOCATOR or last is None:
                     raise
@@ -158,16 +169,16 @@ class SalesforceFeed:
         page = parse_page(self._query(query))
         total, seen = page.total, 0
         while True:
-            seen += len(page.payloads)
+            seen += page.count
             yield page
             if page.next_path is None:
                 break
-            page = parse_page(self._session.get(page.next_path).text)
+            page = parse_page(self._session.get(page.next_path).content)
         if seen < total:
             raise TransientError(f"{self._object}: {total} rows were promised and {seen} came; read the window again")
 
-    def _query(self, query: str) -> str:
-        return self._session.get("queryAll", {"q": query}).text
+    def _query(self, query: str) -> bytes:
+        return self._session.get("queryAll", {"q": query}).content
 
 
 def _check_id_order(object_name: str, ids: list[str], after: str | None) -> None:

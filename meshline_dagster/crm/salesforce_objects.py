@@ -8,7 +8,7 @@ import re
 
 from meshline_dagster.crm.protocol import FieldType
 
-__all__ = ["DEFAULT_FIELDS", "FIELD_TYPES", "field_type", "is_optional", "optional_type", "snake_case"]
+__all__ = ["DEFAULT_FIELDS", "FIELD_TYPES", "TEXT_TYPES", "field_type", "is_optional", "optional_type", "snake_case"]
 
 _AUDIT = ("IsDeleted", "CreatedDate", "SystemModstamp")
 
@@ -53,6 +53,23 @@ FIELD_TYPES: dict[str, FieldType] = {
     "datetime": FieldType.TIMESTAMP,
 }
 """Salesforce's field types that are more than text; every other type lands as text."""
+
+TEXT_TYPES = frozenset(
+    {
+        *(
+            "base64",
+            "combobox",
+            "datacategorygroupreference",
+            "email",
+            "encryptedstring",
+            "id",
+            "multipicklist",
+            "phone",
+        ),
+        *("picklist", "reference", "string", "textarea", "time", "url"),
+    }
+)
+"""The types whose values are JSON strings; those in neither list (``address``, ``anyType``) may hold anything."""
 
 _OPTIONAL_TYPES = {"End_Date__c": FieldType.DATE}
 

@@ -6,72 +6,115 @@ marker occurs nowhere else and plain splitting is safe; the digits of every numb
 
 import json
 import re
+from array import array
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
+from typing import Any
+
+import pyarrow as pa
 
 from meshline_dagster.core.errors import SourceError
 
 __all__ = ["Page", "parse_page"]
 
-_MARKER = '{"attributes":{'
-_SPACED_MARKER = re.compile(r'\{\s*"attributes"\s*:\s*\{')
-_BETWEEN = ", \t\r\n"
+_MARKER = b'{"attributes":{'
+_FIRST = re.compile(rb'\{\s*"attributes"\s*:\s*\{')
+# What stands between the fields of two records: as Salesforce writes it, up to the next record's attributes; and with white
+# space anywhere, up to its first field.
+_BETWEEN = b"}," + _MARKER
+_SPACED_BETWEEN = re.compile(rb'\}\s*,\s*\{\s*"attributes"\s*:\s*\{[^}]*\}\s*,\s*')
 _LOCATOR_ROOT = "/services/data/"
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a query's answer.
+    """One page of a query's answer. What following the query needs is read; the records are cut when they are asked for.
 
     Attributes:
-        payloads: each record's JSON text without ``attributes``, in the order received.
         total: how many rows the whole query has.
         next_path: where the next page is, or None on the last.
+        body: the answer as received.
+        start: where the first record begins in it.
+        end: where the last one ends.
+        count: how many records they are.
+        last_record: the last of them, parsed; None on a page without records.
     """
 
-    payloads: list[str]
     total: int
     next_path: str | None
+    body: bytes
+    start: int
+    end: int
+    count: int
+    last_record: dict[str, Any] | None
 
-    def last(self) -> tuple[datetime, str]:
-        """Stamp and id of the last record."""
-        return _key(self.payloads[-1])
+    def records(self) -> pa.Array:
+        """Each record's JSON text without ``attributes``, in the order received."""
+        if not self.count:
+            return pa.array([], pa.string())
+        bodies = self._bodies()
+        sizes = [len(body) + 2 for body in bodies]
+        bodies[0] = b"{" + bodies[0]
+        bodies.append(b"")
+        ends = array("i", accumulate(sizes, initial=0))
+        return pa.StringArray.from_buffers(len(sizes), pa.py_buffer(ends), pa.py_buffer(b"}{".join(bodies)))
+
+    def _bodies(self) -> list[bytes]:
+        """What stands between the braces of each record, without ``attributes``."""
+        pieces = self.body.split(_BETWEEN)
+        if len(pieces) != self.count:
+            return _SPACED_BETWEEN.split(b"}," + self.body[self.start : self.end - 1])[1:]
+        pieces[0] = pieces[0][self.start :]
+        pieces[-1] = pieces[-1][: self.end - 1 - len(self.body)]
+        return [piece.partition(b"},")[2] for piece in pieces]
+
+    def last_stamp(self) -> datetime | None:
+        """Stamp of the last record; None on a page without records."""
+        return _key(self.last_record)[0] if self.last_record is not None else None
 
     def ids(self) -> list[str]:
         """The ids of all records, in the order received."""
-        return [_key(text)[1] for text in self.payloads]
+        return [_key(json.loads(text))[1] for text in self.records().to_pylist()]
 
 
-def parse_page(text: str) -> Page:
-    """Cut the answer of ``query`` or ``queryAll``.
+def parse_page(body: bytes) -> Page:
+    """Read the answer of ``query`` or ``queryAll``.
 
     Raises:
         SourceError: it is no query answer. An empty body is an error too: it must not be taken for "no rows".
     """
     try:
-        if _MARKER not in text:
-            text = _SPACED_MARKER.sub(_MARKER, text)
-        head, *pieces = text.split(_MARKER)
-        payloads = ["{" + piece[piece.index("}") + 1 :].strip(_BETWEEN) for piece in pieces]
-        tail = ""
-        if payloads:
-            end = json.JSONDecoder().raw_decode(payloads[-1])[1]
-            payloads[-1], tail = payloads[-1][:end], payloads[-1][end:]
-        envelope = json.loads(head + tail)
-        total, done, next_path = envelope["totalSize"], envelope["done"], envelope.get("nextRecordsUrl")
+        start, end, last_record = _span(body)
+        envelope = json.loads(body[:start] + body[end:])
+        total, done, next_path = int(envelope["totalSize"]), envelope["done"], envelope.get("nextRecordsUrl")
         consistent = envelope["records"] == [] and done == (next_path is None)
     except (ValueError, KeyError, TypeError) as error:
-        raise SourceError(f"the answer to a query is no page of records: {text[:200]!r}") from error
+        raise SourceError(f"the answer to a query is no page of records: {body[:200]!r}") from error
     if not consistent:
-        raise SourceError(f"a page says done={done} but its nextRecordsUrl is {next_path!r}: {text[:200]!r}")
+        raise SourceError(f"a page says done={done} but its nextRecordsUrl is {next_path!r}: {body[:200]!r}")
     if next_path is not None and not next_path.startswith(_LOCATOR_ROOT):
         raise SourceError(f"nextRecordsUrl leaves {_LOCATOR_ROOT}: {next_path!r}; nothing is sent there")
-    return Page(payloads, int(total), next_path)
+    count = body.count(_MARKER) or len(_FIRST.findall(body))
+    return Page(total, next_path, body, start, end, count, last_record)
 
 
-def _key(text: str) -> tuple[datetime, str]:
+def _span(body: bytes) -> tuple[int, int, dict[str, Any] | None]:
+    """Where the first record begins, where the last one ends, and what the last one says."""
+    first = _FIRST.search(body)
+    if first is None:
+        return 0, 0, None
+    begin = body.rfind(_MARKER)
+    if begin < 0:
+        *_, last = _FIRST.finditer(body)
+        begin = last.start()
+    text = body[begin:].decode()
+    record, length = json.JSONDecoder().raw_decode(text)
+    return first.start(), begin + len(text[:length].encode()), record
+
+
+def _key(record: dict[str, Any]) -> tuple[datetime, str]:
     try:
-        record = json.loads(text)
         return datetime.fromisoformat(record["SystemModstamp"]), record["Id"]
     except (ValueError, KeyError, TypeError) as error:
-        raise SourceError(f"a record without Id or SystemModstamp: {text[:200]!r}") from error
+        raise SourceError(f"a record without Id or SystemModstamp: {str(record)[:200]}") from error

@@ -18,7 +18,10 @@ from meshline_dagster.core.cursors import Window
 from meshline_dagster.landing.rows import (
     KEY_COLUMNS,
     RejectedRow,
+    days_of,
+    distinct,
     fingerprinted,
+    in_order,
     refuse,
     split_by_day,
     without_landed,
@@ -92,7 +95,8 @@ class LandingZone:
         """File rows under their change days.
 
         Args:
-            table: as :class:`~meshline_dagster.crm.protocol.Feed` describes it.
+            table: as :class:`~meshline_dagster.crm.protocol.Feed` describes it, with or without
+                :func:`~meshline_dagster.landing.rows.fingerprinted`.
             origin: stamps before it are rejected.
             now: the present, UTC; stamps more than a day after it are rejected.
             held: the feed's lease; it is checked in the transaction that lists the files.
@@ -100,9 +104,9 @@ class LandingZone:
         Raises:
             LeaseLostError: somebody else holds the feed now; nothing is listed.
         """
-        good, rejected = refuse(table, origin, now + timedelta(days=1))
-        distinct = fingerprinted(good)
-        fresh = without_landed(distinct, self._landed_keys(feed, distinct))
+        good, rejected = refuse(fingerprinted(table), origin, now + timedelta(days=1))
+        observed = distinct(in_order(good))
+        fresh = without_landed(observed, self._landed_keys(feed, observed))
         files = self._write(feed, _with_provenance(fresh, provenance), provenance)
         if files:
             with self.store.write() as connection:
@@ -117,13 +121,16 @@ class LandingZone:
         )
 
     def _landed_keys(self, feed: str, table: pa.Table) -> pa.Table:
-        """The keys that are landed for the change days of a table; only their files are opened."""
+        """The landed keys that a table's rows may have; only files are opened whose stamps reach into the table's."""
         empty = pa.schema([table.schema.field(name) for name in KEY_COLUMNS]).empty_table()
         if not table.num_rows:
             return empty
-        days = pc.unique(pc.cast(table["_stamp"].cast(pa.timestamp("us")), pa.date32(), safe=False)).to_pylist()
+        days = pc.unique(days_of(table)).to_pylist()
+        first, last = table["_stamp"][0].as_py(), table["_stamp"][-1].as_py()
         with self.store.read() as connection:
-            files = live_files(connection, feed, days)
+            files = [
+                one for one in live_files(connection, feed, days) if one.min_stamp <= last and one.max_stamp >= first
+            ]
         if not files:
             return empty
         return self.storage.read([file.path for file in files], KEY_COLUMNS).cast(empty.schema)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from hashlib import sha256
 from threading import Thread
 
 import duckdb
@@ -13,6 +14,8 @@ from meshline_dagster.core.errors import LeaseLostError
 from meshline_dagster.crm.compaction import FeedCompaction, compact_feed
 from meshline_dagster.crm.poll import feed_lease
 from meshline_dagster.landing.compaction import sweep
+from meshline_dagster.landing.rows import fingerprinted
+from meshline_dagster.landing.storage import Storage
 from meshline_dagster.landing.zone import LandingZone, Provenance
 from meshline_dagster.store.builds import finish_build, mark_planned, start_build
 from meshline_dagster.store.engine import open_store
@@ -111,6 +114,45 @@ def test_a_page_that_is_partly_landed_adds_the_rest(zone):
     result = land(zone, rows(("b", at(4), 2), ("c", at(4), 3), ("d", at(5), 4)))
     assert (result.rows_landed, result.rows_dropped) == (2, 1)
     assert [row[0] for row in landed(zone)] == ["a", "b", "c", "d"]
+
+
+def test_the_content_hash_is_that_of_deletion_flag_and_payload(zone):
+    land(zone, rows(("a", at(3), 1)))
+    [(payload, digest)] = landed(zone, "_payload, _hash")
+    assert digest == sha256(b"0" + payload.encode()).hexdigest()[:32]
+
+
+def test_the_hash_of_a_row_does_not_depend_on_how_its_table_is_cut():
+    whole = rows(*((f"{number}", at(3), number) for number in range(7)))
+    parts = pa.concat_tables([whole.slice(0, 2), whole.slice(2, 0), whole.slice(2, 4), whole.slice(6)])
+    expected = [sha256(b"0" + text.encode()).hexdigest()[:32] for text in whole["_payload"].to_pylist()]
+    for table in (whole, parts, pa.concat_tables([whole.slice(3), whole.slice(0, 3)]).slice(4)):
+        wanted = expected if table.num_rows == 7 else expected[:3]
+        assert fingerprinted(table)["_hash"].to_pylist() == wanted
+
+
+def test_only_files_whose_stamps_reach_into_the_tables_are_opened(zone, monkeypatch):
+    opened = []
+    read = Storage.read
+    monkeypatch.setattr(
+        Storage, "read", lambda self, paths, columns: opened.append(len(paths)) or read(self, paths, columns)
+    )
+    for hour in range(6):
+        land(zone, rows((f"a{hour}", at(3, hour), hour)))
+    assert opened == []
+    assert land(zone, rows(("a2", at(3, 2), 2), ("new", at(3, 2), 9))).rows_landed == 1
+    assert land(zone, rows(("a5", at(3, 5), 5))).rows_landed == 0
+    assert opened == [1, 1]
+
+
+def test_rows_that_come_in_no_order_are_filed_in_stamp_and_id_order_and_once(zone):
+    result = land(zone, rows(("b", at(4), 2), ("a", at(3), 1), ("a", at(4), 3), ("b", at(4), 2), ("a", at(4), 4)))
+    assert (result.rows_landed, result.rows_dropped) == (4, 1)
+    assert {(row[0], row[2]) for row in landed(zone)} == {("a", 1), ("b", 2), ("a", 3), ("a", 4)}
+    with zone.store.read() as connection:
+        files = [file for file in live_files(connection, FEED) if file.day == date(2026, 2, 4)]
+    table = zone.storage.read_all([file.path for file in files])
+    assert table["_id"].to_pylist() == ["a", "a", "b"]
 
 
 def test_rows_that_belong_to_no_change_day_are_told_and_the_others_landed(zone):
