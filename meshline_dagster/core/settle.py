@@ -90,7 +90,10 @@ def after_lookup(
     if len(found) > 1:
         text = f"{len(found)} documents carry one external id: {', '.join(document.erp_id for document in found)}"
         return Settled(_S.DEAD, "duplicate", text, found[0].erp_id, problem="duplicate_in_erp")
+    settled_at = sent_at + settle_after
     if found and found[0].status == "partial":
+        if now < settled_at:
+            return Settled(_S.UNKNOWN, "partial", "half done, and the rest may still come", found[0].erp_id, settled_at)
         return Settled(_S.PARTIAL, "partial", "some steps are done, others are not", found[0].erp_id)
     if found:
         document = found[0]
@@ -103,7 +106,6 @@ def after_lookup(
         if not untouched:
             name = f"{Outcome.EXISTS_DIFFERENT.value}_{field}"
             return Settled(_S.DEAD, name, "", document.erp_id, problem=name)
-    settled_at = sent_at + settle_after
     if now < settled_at:
         return Settled(_S.UNKNOWN, Outcome.UNKNOWN.value, "not there yet", due_at=settled_at)
     return _absent(attempts, max_attempts)
