@@ -62,8 +62,7 @@ async def deliver(
         return session.report
     delivery = _Delivery(session)
     try:
-        await writer.open()
-        check_company(options, await writer.company())
+        check_company(options, await _connect(writer))
         await delivery.run()
     except TransientError as error:
         session.report.outage = True
@@ -74,6 +73,16 @@ async def deliver(
     finally:
         await writer.aclose()
     return session.report
+
+
+async def _connect(writer: ErpWriter) -> str:
+    """Open the writer and ask for its company. Raises ``TransientError`` also when the answer takes too long, or drips in for ever."""
+    try:
+        async with asyncio.timeout(2 * writer.capabilities.request_timeout):
+            await writer.open()
+            return await writer.company()
+    except TimeoutError as error:
+        raise TransientError(f"{writer.name} did not answer in time") from error
 
 
 class _Delivery:

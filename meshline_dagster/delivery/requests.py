@@ -69,10 +69,10 @@ class Requests:
             return
         started = self._clock()
         try:
-            async with self._slots:
+            async with self._slots, asyncio.timeout(self._timeout):
                 found = await self._writer.find(rows[0].document_kind, [row.external_id for row in rows])
-        except MeshlineError as error:
-            await self._postpone(rows, self._guard.missed(str(error)))
+        except (MeshlineError, TimeoutError) as error:
+            await self._postpone(rows, self._guard.missed(str(error) or "the look-up got no answer in time"))
             return
         self._report.lookups += len(rows)
         attempts: list[Attempt] = []

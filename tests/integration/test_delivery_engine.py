@@ -361,3 +361,36 @@ def test_two_records_under_the_code_of_a_customer_go_to_a_person(ops):
     with ops.read() as connection:
         assert [item.code for item in exceptions(connection)] == ["exists_with_different_duplicate"]
     assert erp.writes == []
+
+
+class DrippingWriter(MemoryWriter):
+    """Its answers to look-ups never end."""
+
+    drips = frozenset({"find"})
+
+    async def company(self):
+        await self._drip("company")
+        return await super().company()
+
+    async def find(self, kind, external_ids):
+        await self._drip("find")
+        return await super().find(kind, external_ids)
+
+    async def _drip(self, call):
+        if call in self.drips:
+            await asyncio.sleep(3600)
+
+
+def test_a_look_up_whose_answer_never_ends_is_given_up_and_asked_again(ops):
+    erp = MemoryErp(faults=lambda _: Fault.LOST_ANSWER)
+    plan_rows(ops, [customer()])
+    report = run(ops, DrippingWriter(erp, timeout=0.2), replace(OPTIONS, patience=0.5))
+    assert (report.outcomes, report.waiting) == ({"unknown": 1}, 1)
+    assert run(ops, MemoryWriter(erp, timeout=0.2)).outcomes == {"exists": 1}
+
+
+def test_an_erp_that_never_says_who_it_is_is_an_outage(ops):
+    writer = DrippingWriter(MemoryErp(), timeout=0.1)
+    writer.drips = {"company"}
+    plan_rows(ops, [customer()])
+    assert run(ops, writer).outage
