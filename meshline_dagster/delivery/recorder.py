@@ -5,12 +5,14 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.settle import Settled
 from meshline_dagster.core.text import kept_text
 from meshline_dagster.delivery.committer import GroupCommitter, Work
 from meshline_dagster.delivery.findings import finding_for, trace_key
+from meshline_dagster.delivery.gates import check_gates
 from meshline_dagster.delivery.session import Session
 from meshline_dagster.delivery.shards import ShardLeases
 from meshline_dagster.store.exceptions import Finding
@@ -40,6 +42,7 @@ class Recorder:
 
     def __init__(self, session: Session, committer: GroupCommitter, leases: ShardLeases) -> None:
         self._report, self._committer, self._leases = session.report, committer, leases
+        self._gate = partial(check_gates, options=session.options)
         self._name, self._numbers = uuid.uuid4().hex[:24], itertools.count(1)
         self.open_exceptions: set[str] = set()
 
@@ -49,12 +52,16 @@ class Recorder:
         return Attempt(row.id, request_id, action, row.fingerprint, self._leases.token(row.shard), now)
 
     async def intend(self, rows: Sequence[Posting], attempts: Sequence[Attempt], now: datetime) -> None:
-        """Make the intent durable: nothing may be sent before this returns."""
+        """Make the intent durable: nothing may be sent before this returns.
+
+        Raises:
+            GateError: posting was paused, or a verdict fell, since the pass began.
+        """
         token, sending = self._leases.token, PostingState.SENDING
         changes = [
             Change(row, row.state, sending, token(row.shard), attempts=row.attempts + 1, sent_at=now) for row in rows
         ]
-        await self._committer.commit(Work(changes, opened=attempts))
+        await self._committer.commit(Work(changes, opened=attempts, gate=self._gate))
 
     def settle(
         self, results: Results, row: Posting, attempt: Attempt, settled: Settled, *, before: PostingState, answer: str

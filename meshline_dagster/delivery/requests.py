@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument, Outcome
-from meshline_dagster.core.errors import MeshlineError
+from meshline_dagster.core.errors import GateError, MeshlineError
 from meshline_dagster.core.identity import sha256_hex
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.settle import Settled, after_answer, after_lookup
@@ -99,7 +99,10 @@ class Requests:
         """The wait for a slot may be long, so the lease is looked at once more: no request starts unless it outlives the deadline."""
         now = self._clock()
         attempts = [self._recorder.attempt(row, "post", now) for row in rows]
-        await self._recorder.intend(rows, attempts, now)
+        try:
+            await self._recorder.intend(rows, attempts, now)
+        except GateError:  # nothing is sent; the next pass meets the gate and says why
+            return
         async with self._slots:
             covered = all(self._leases.covers(row.shard, self._timeout) for row in rows)
             answers = await self._post(documents) if covered else None

@@ -394,3 +394,17 @@ def test_an_erp_that_never_says_who_it_is_is_an_outage(ops):
     writer.drips = {"company"}
     plan_rows(ops, [customer()])
     assert run(ops, writer).outage
+
+
+def test_a_pause_in_the_middle_of_a_pass_lets_no_further_request_out(ops):
+    plan_rows(ops, [customer()] + [order(n) for n in range(30)])
+
+    def paused_at_the_third(document):
+        if len(erp.writes) == 3:
+            with ops.write() as connection:
+                pause(connection, "memory", actor="cli:controller", reason="", now=START)
+
+    erp = MemoryErp(faults=paused_at_the_third, latency=0.02)
+    with pytest.raises(GateError, match="paused"):
+        run(ops, MemoryWriter(erp, slots=1))
+    assert len(erp.writes) < 8
