@@ -13,7 +13,7 @@ from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.errors import TransientError
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.delivery.committer import GroupCommitter, Work
-from meshline_dagster.delivery.gates import check_company, check_gates
+from meshline_dagster.delivery.gates import check_company, check_gates, plan_number
 from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
 from meshline_dagster.delivery.outage import OutageGuard
 from meshline_dagster.delivery.recorder import Recorder
@@ -141,6 +141,7 @@ class _Delivery:
         now = self.clock()
         with self.store.read() as connection:
             check_gates(connection, self.options)
+            recorder.plan_number = plan_number(connection, self.options)
             due = due_postings(connection, self.options.destination, shards, now=now, limit=_PASS)
             later = next_due(connection, self.options.destination, shards)
             elsewhere = open_shards(connection, self.options.destination) - set(shards)

@@ -5,14 +5,15 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
+
+from sqlalchemy import Connection
 
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.settle import Settled
 from meshline_dagster.core.text import kept_text
 from meshline_dagster.delivery.committer import GroupCommitter, Work
 from meshline_dagster.delivery.findings import finding_for, trace_key
-from meshline_dagster.delivery.gates import check_gates
+from meshline_dagster.delivery.gates import check_gates, check_plan
 from meshline_dagster.delivery.session import Session
 from meshline_dagster.delivery.shards import ShardLeases
 from meshline_dagster.store.exceptions import Finding
@@ -37,12 +38,13 @@ class Recorder:
     """Writes for one delivery, under its leases.
 
     Attributes:
+        plan_number: the plan under which the rows of the current pass were read.
         open_exceptions: trace keys of what is open in the queue, so that a success asks the database only where it resolves something.
     """
 
     def __init__(self, session: Session, committer: GroupCommitter, leases: ShardLeases) -> None:
         self._report, self._committer, self._leases = session.report, committer, leases
-        self._gate = partial(check_gates, options=session.options)
+        self._options, self.plan_number = session.options, 0
         self._name, self._numbers = uuid.uuid4().hex[:24], itertools.count(1)
         self.open_exceptions: set[str] = set()
 
@@ -55,13 +57,13 @@ class Recorder:
         """Make the intent durable: nothing may be sent before this returns.
 
         Raises:
-            GateError: posting was paused, or a verdict fell, since the pass began.
+            GateError, PlanChangedError: posting was paused, a verdict fell, or the ledger was planned anew, since the pass began.
         """
         token, sending = self._leases.token, PostingState.SENDING
         changes = [
             Change(row, row.state, sending, token(row.shard), attempts=row.attempts + 1, sent_at=now) for row in rows
         ]
-        await self._committer.commit(Work(changes, opened=attempts, gate=self._gate))
+        await self._committer.commit(Work(changes, opened=attempts, gate=self._check))
 
     def settle(
         self, results: Results, row: Posting, attempt: Attempt, settled: Settled, *, before: PostingState, answer: str
@@ -103,6 +105,10 @@ class Recorder:
             opened: attempts that begin and end in this very transaction, as look-ups do.
         """
         await self._committer.commit(Work(results.changes, opened, results.ends, results.findings, results.resolved))
+
+    def _check(self, connection: Connection) -> None:
+        check_gates(connection, self._options)
+        check_plan(connection, self._options, self.plan_number)
 
     async def put_aside(self, rows: Sequence[Posting], cause: str) -> None:
         """Rows that need no request: superseded for this cause."""

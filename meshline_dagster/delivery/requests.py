@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument, Outcome
-from meshline_dagster.core.errors import GateError, MeshlineError
+from meshline_dagster.core.errors import GateError, MeshlineError, PlanChangedError
 from meshline_dagster.core.identity import sha256_hex
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.settle import Settled, after_answer, after_lookup
@@ -101,7 +101,7 @@ class Requests:
         attempts = [self._recorder.attempt(row, "post", now) for row in rows]
         try:
             await self._recorder.intend(rows, attempts, now)
-        except GateError:  # nothing is sent; the next pass meets the gate and says why
+        except (GateError, PlanChangedError):  # nothing is sent; the next pass reads again, or meets the gate and says why
             return
         async with self._slots:
             covered = all(self._leases.covers(row.shard, self._timeout) for row in rows)
