@@ -84,8 +84,9 @@ def after_lookup(
 
     Args:
         previous: the payload that was posted before this one for the same entity; None for a first posting.
-        sent_at: when the last request was started.
+        sent_at: until when the last request may have been started: when it was given up, or its sender was found dead.
         attempts: how many requests were made so far.
+        now: when the look-up was asked; what the ERP did after that it could not show.
     """
     if len(found) > 1:
         text = f"{len(found)} documents carry one external id: {', '.join(document.erp_id for document in found)}"

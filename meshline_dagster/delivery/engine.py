@@ -165,9 +165,11 @@ class _Delivery:
     async def _inherit(self, due: Sequence[Posting], committer: GroupCommitter) -> list[Posting]:
         """What another run left as ``sending`` is unknown: it died, or lost its lease, between request and outcome."""
         inherited = [row for row in due if row.state is _S.SENDING]
+        now = self.clock()  # its requests were started before now: from now on the ERP has settle_after to act on them
         if inherited:
             changes = [
-                Change(row, row.state, _S.UNKNOWN, self.leases.token(row.shard), cause="inherited") for row in inherited
+                Change(row, row.state, _S.UNKNOWN, self.leases.token(row.shard), sent_at=now, cause="inherited")
+                for row in inherited
             ]
             await committer.commit(Work(changes=changes))
         return [row for row in due if row.state is not _S.SENDING]

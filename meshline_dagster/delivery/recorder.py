@@ -74,7 +74,8 @@ class Recorder:
             before: the state that the row has now.
             answer: the ERP's own words, for the attempt.
         """
-        results.changes.append(self.change(row, before, settled))
+        given_up = results.at if before is PostingState.SENDING else None
+        results.changes.append(self.change(row, before, settled, given_up=given_up))
         end = AttemptEnd(attempt.posting_id, attempt.request_id, results.at, settled.outcome, kept_text(answer))
         results.ends.append(end)
         self._report.count(settled.outcome)
@@ -84,8 +85,14 @@ class Recorder:
         elif settled.state is PostingState.POSTED and trace_key(row) in self.open_exceptions:
             results.resolved.append(trace_key(row))
 
-    def change(self, row: Posting, before: PostingState, settled: Settled) -> Change:
-        """The state change alone."""
+    def change(
+        self, row: Posting, before: PostingState, settled: Settled, *, given_up: datetime | None = None
+    ) -> Change:
+        """The state change alone.
+
+        Args:
+            given_up: when a request that got no answer was given up: until then it may have been under way.
+        """
         return Change(
             row,
             before,
@@ -93,6 +100,9 @@ class Recorder:
             self._leases.token(row.shard),
             due_at=settled.due_at,
             attempts=settled.attempts,
+
+
+            sent_at=given_up,
             erp_id=settled.erp_id,
             outcome=settled.outcome,
             message=kept_text(settled.message),

@@ -89,7 +89,7 @@ class Requests:
                 settle_after=self._writer.capabilities.settle_after,
                 attempts=row.attempts,
                 max_attempts=self._options.max_attempts,
-                now=results.at,
+                now=started,
             )
             attempts.append(self._recorder.attempt(row, "look_up", started))
             self._recorder.settle(results, row, attempts[-1], settled, before=row.state, answer=settled.message)

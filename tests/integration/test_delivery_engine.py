@@ -423,3 +423,46 @@ def test_an_older_state_that_is_planned_while_a_newer_one_is_about_to_be_sent_go
     amounts = [one.payload["amount"] for one in erp.writes if one.external_id == older.external_id]
     assert amounts in (["20", "30"], ["30"])
     assert [one.amount for one in erp.of(DocumentKind.SALES_ORDER, older.external_id)] == [Decimal(30)]
+
+
+def late_once():
+    """Every order's first request gets no answer and is acted on 0.3 s later."""
+    seen = set()
+
+    def late(document):
+        fresh = document.kind is DocumentKind.SALES_ORDER and document.key not in seen
+        seen.add(document.key)
+        return Fault.LATE_COMMIT if fresh else None
+
+    return MemoryErp(unique=False, faults=late, late=0.3)
+
+
+class SlowWriter(MemoryWriter):
+    """A request waits before it reaches the ERP, and the answer to a look-up after it left it."""
+
+    before_post = after_find = 0.0
+
+    async def post(self, documents):
+        await asyncio.sleep(self.before_post)
+        return await super().post(documents)
+
+    async def find(self, kind, external_ids):
+        found = await super().find(kind, external_ids)
+        await asyncio.sleep(self.after_find)
+        return found
+
+
+def test_a_look_up_counts_from_when_it_was_asked_not_from_when_its_answer_came(ops):
+    plan_rows(ops, [customer(), order(1)])
+    writer = SlowWriter(late_once(), settle_after=0.5)
+    writer.after_find = 0.6
+    run(ops, writer)
+    assert len(writer.erp.of(DocumentKind.SALES_ORDER, order(1).external_id)) == 1
+
+
+def test_the_erps_time_to_settle_begins_when_a_request_is_given_up_not_when_it_was_meant(ops):
+    plan_rows(ops, [customer(), order(1), order(2)])
+    writer = SlowWriter(late_once(), settle_after=0.35, slots=1)
+    writer.before_post = 0.5
+    run(ops, writer)
+    assert [len(writer.erp.of(DocumentKind.SALES_ORDER, order(n).external_id)) for n in (1, 2)] == [1, 1]
