@@ -24,7 +24,14 @@ from meshline_dagster.erp.protocol import ErpWriter
 from meshline_dagster.store.engine import Store
 from meshline_dagster.store.exceptions import open_keys, raise_exceptions
 from meshline_dagster.store.ledger_writes import Change
-from meshline_dagster.store.postings import Posting, due_postings, last_posted, next_due, open_shards
+from meshline_dagster.store.postings import (
+    Posting,
+    due_postings,
+    last_posted,
+    next_due,
+    open_shards,
+    refused_states,
+)
 
 __all__ = ["DeliveryReport", "deliver"]
 
@@ -146,6 +153,7 @@ class _Delivery:
             later = next_due(connection, self.options.destination, shards)
             elsewhere = open_shards(connection, self.options.destination) - set(shards)
             recorder.open_exceptions |= open_keys(connection, "delivery")
+            recorder.refused = refused_states(connection, self.options.destination)
         if due:
             before = committer.commits
             due = await self._inherit(due, committer)

@@ -40,6 +40,7 @@ class Recorder:
     Attributes:
         plan_number: the plan under which the rows of the current pass were read.
         open_exceptions: trace keys of what is open in the queue, so that a success asks the database only where it resolves something.
+        refused: the time of the newest refused state of each entity in exception.
     """
 
     def __init__(self, session: Session, committer: GroupCommitter, leases: ShardLeases) -> None:
@@ -47,6 +48,7 @@ class Recorder:
         self._options, self.plan_number = session.options, 0
         self._name, self._numbers = uuid.uuid4().hex[:24], itertools.count(1)
         self.open_exceptions: set[str] = set()
+        self.refused: dict[str, datetime] = {}
 
     def attempt(self, row: Posting, action: str, now: datetime) -> Attempt:
         """A request or look-up that begins. Its id is new."""
@@ -82,8 +84,14 @@ class Recorder:
         if settled.problem is not None:
             results.findings.append(finding_for(row, settled))
             self.open_exceptions.add(trace_key(row))
-        elif settled.state is PostingState.POSTED and trace_key(row) in self.open_exceptions:
+            self.refused[row.entity_key] = max(row.event_time, self.refused.get(row.entity_key, row.event_time))
+        elif settled.state is PostingState.POSTED and self._resolves(row):
             results.resolved.append(trace_key(row))
+
+    def _resolves(self, row: Posting) -> bool:
+        """An older state that is posted late says nothing of a newer one that was refused."""
+        refused = self.refused.get(row.entity_key)
+        return trace_key(row) in self.open_exceptions and (refused is None or refused <= row.event_time)
 
     def change(
         self, row: Posting, before: PostingState, settled: Settled, *, given_up: datetime | None = None

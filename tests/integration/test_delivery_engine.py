@@ -466,3 +466,18 @@ def test_the_erps_time_to_settle_begins_when_a_request_is_given_up_not_when_it_w
     writer.before_post = 0.5
     run(ops, writer)
     assert [len(writer.erp.of(DocumentKind.SALES_ORDER, order(n).external_id)) for n in (1, 2)] == [1, 1]
+
+
+def test_an_older_state_that_is_posted_late_does_not_close_the_exception_about_a_newer_one(ops):
+    erp = MemoryErp(skus=frozenset({"A"}))
+    versions = [order(1), order(1, version=2, sku="B"), order(1, version=3, sku="C")]
+    plan_rows(ops, [customer(), *versions])
+    run(ops, MemoryWriter(erp))
+    plan_rows(ops, [versions[0], order(1, version=2), versions[2]])
+    assert run(ops, MemoryWriter(erp)).outcomes == {"updated": 1}
+    with ops.read() as connection:
+        assert [item.code for item in exceptions(connection)] == ["rejected"]
+    plan_rows(ops, [versions[0], order(1, version=2), order(1, version=3)])
+    run(ops, MemoryWriter(erp))
+    with ops.read() as connection:
+        assert exceptions(connection) == []
