@@ -11,7 +11,7 @@ Rules, in order, for each event of an entity as the outbox has it now:
 - in the ledger, not sent, and no longer derived: superseded.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -123,13 +123,15 @@ def plan_entity(rows: Iterable[OutboxRow], known: Iterable[KnownPosting], *, liv
             add(row, have.revision + 1, "rederived")
         else:
             conflicts.append(row)
-    derived = {row.event_id for row in ordered}
-    supersede += [
-        (posting.id, "no_longer_derived")
-        for posting in ledger.values()
-        if posting.event_id not in derived and posting.state in _NEVER_SENT
-    ]
+    supersede += _no_longer_derived(ordered, ledger)
     return EntityPlan(tuple(insert), tuple(supersede), tuple(release), tuple(restatements), tuple(conflicts))
+
+
+def _no_longer_derived(ordered: Iterable[OutboxRow], ledger: Mapping[str, KnownPosting]) -> Iterator[tuple[int, str]]:
+    derived = {row.event_id for row in ordered}
+    for posting in ledger.values():
+        if posting.event_id not in derived and posting.state in _NEVER_SENT:
+            yield posting.id, "no_longer_derived"
 
 
 def _create_only(ordered: list[OutboxRow], ledger: Mapping[str, KnownPosting]) -> list[OutboxRow]:

@@ -93,9 +93,7 @@ def after_lookup(
         return Settled(_S.DEAD, "duplicate", text, found[0].erp_id, problem="duplicate_in_erp")
     settled_at = sent_at + settle_after
     if found and found[0].status == "partial":
-        if now < settled_at:
-            return Settled(_S.UNKNOWN, "partial", "half done, and the rest may still come", found[0].erp_id, settled_at)
-        return Settled(_S.PARTIAL, "partial", "some steps are done, others are not", found[0].erp_id)
+        return _half_done(found[0], over=now >= settled_at, settled_at=settled_at)
     if found:
         document = found[0]
         field = difference(kind, payload, document)
@@ -110,6 +108,12 @@ def after_lookup(
     if now < settled_at:
         return Settled(_S.UNKNOWN, Outcome.UNKNOWN.value, "not there yet", due_at=settled_at)
     return _absent(attempts, max_attempts)
+
+
+def _half_done(document: ErpDocument, *, over: bool, settled_at: datetime) -> Settled:
+    if over:
+        return Settled(_S.PARTIAL, "partial", "some steps are done, others are not", document.erp_id)
+    return Settled(_S.UNKNOWN, "partial", "half done, and the rest may still come", document.erp_id, settled_at)
 
 
 def _absent(attempts: int, max_attempts: int) -> Settled:

@@ -101,7 +101,7 @@ class Requests:
         attempts = [self._recorder.attempt(row, "post", now) for row in rows]
         try:
             await self._recorder.intend(rows, attempts, now)
-        except (GateError, PlanChangedError):  # nothing is sent; the next pass reads again, or meets the gate and says why
+        except (GateError, PlanChangedError):  # nothing is sent; the next pass reads again, or says why not
             return
         async with self._slots:
             covered = all(self._leases.covers(row.shard, self._timeout) for row in rows)
