@@ -114,8 +114,7 @@ def plan_entity(rows: Iterable[OutboxRow], known: Iterable[KnownPosting], *, liv
             if reached is None or row.event_time > reached:
                 add(row, have.revision + 1, "derived_again")
         elif have.fingerprint == digest:
-            if have.state is _S.SHADOWED and live:
-                release.append(have.id)
+            release += [have.id] if have.state is _S.SHADOWED and live else []
         elif have.state is _S.POSTED:
             restatements.append(row)
         elif have.state in _NEVER_SENT or have.state is _S.REJECTED:
