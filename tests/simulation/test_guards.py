@@ -1,7 +1,6 @@
 """The guards are real: take one away, and a schedule finds the lost, double or wrong order that it prevents."""
 
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
@@ -11,7 +10,7 @@ from meshline_dagster.core import postings as core_postings
 from meshline_dagster.core import settle
 from meshline_dagster.core.ledger import OPEN_STATES, PostingState
 from meshline_dagster.core.postings import EntityPlan, NewPosting
-from meshline_dagster.delivery import engine, plan, requests
+from meshline_dagster.delivery import engine, plan, recorder, requests
 from meshline_dagster.delivery.shards import ShardLeases
 from meshline_dagster.store import leases
 from meshline_dagster.store.postings import due_postings, postings_of
@@ -59,20 +58,47 @@ def without_the_fingerprint():
 
 @contextmanager
 def with_the_intent_after_the_request():
-    intend, record = requests.Requests._intend, requests.Requests._record
+    intend, settle_one = recorder.Recorder.intend, recorder.Recorder.record
 
-    async def later(self, rows):
-        now = self._clock()
-        sending = [replace(row, state=PostingState.SENDING, attempts=row.attempts + 1, sent_at=now) for row in rows]
-        self.unwritten = {**getattr(self, "unwritten", {}), **{row.id: row for row in rows}}
-        return sending, [self._attempt(row, "post", now) for row in rows]
+    async def later(self, rows, attempts, now):
+        self.unwritten = [*getattr(self, "unwritten", ()), (rows, attempts, now)]
 
-    async def both(self, rows, attempts, answers):
-        await intend(self, [self.unwritten[row.id] for row in rows])
-        await record(self, rows, attempts, answers)
+    async def both(self, results, opened=()):
+        if not opened:
+            unwritten, self.unwritten = getattr(self, "unwritten", []), []
+            for rows, attempts, now in unwritten:
+                await intend(self, rows, attempts, now)
+        await settle_one(self, results, opened)
 
-    with patch.object(requests.Requests, "_intend", later), patch.object(requests.Requests, "_record", both):
+    with patch.object(recorder.Recorder, "intend", later), patch.object(recorder.Recorder, "record", both):
         yield
+
+
+@contextmanager
+def without_the_plan_number():
+    with patch.object(recorder, "check_plan", lambda *_: None):
+        yield
+
+
+@contextmanager
+def with_a_forged_payload_sent():
+    with patch.object(requests, "sha256_hex", _the_hash_that_was_planned):
+        yield
+
+
+class _Anything(str):
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, other):
+        return True
+
+    def __ne__(self, other):
+        return False
+
+
+def _the_hash_that_was_planned(data):
+    return _Anything()
 
 
 @contextmanager
@@ -147,6 +173,8 @@ GUARDS = [
     without_the_fence,
     without_waiting_for_the_lease,
     without_the_fingerprint,
+    with_a_forged_payload_sent,
+    without_the_plan_number,
     with_the_intent_after_the_request,
     with_posted_events_sent_again,
     without_the_sequence,

@@ -46,6 +46,8 @@ def _entity(
     for code in codes:
         if not _has_cause(code, entity, there, truth, late=late):
             yield Violation("needless exception", entity.external_id, f"{code} without a cause")
+    if entity.entity_key in truth.forged and codes:
+        return
     if codes & _BLOCKING or any(code.startswith("exists_with_different") for code in codes):
         return
     newest = max(entity.final, key=lambda one: one.position, default=None)
@@ -93,7 +95,8 @@ def _has_cause(code: str, entity: EntityTruth, there: list[Held], truth: Truth, 
     if code == "rejected":
         return any(not one.accepted for one in entity.published)
     if code in {"restatement_candidate", "fingerprint_conflict"}:
-        return any(len(entity.contents_of(one.event_id)) > 1 for one in entity.published)
+        rederived = any(len(entity.contents_of(one.event_id)) > 1 for one in entity.published)
+        return rederived or entity.entity_key in truth.forged
     if code == "attempts_used_up":
         return truth.failed.get(entity.external_id, 0) >= truth.max_attempts
     if code == "duplicate_in_erp":

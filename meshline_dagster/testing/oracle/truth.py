@@ -59,6 +59,7 @@ class Truth:
         shadows: names of processes that run in shadow mode.
         pauses: ``(from, to)`` in virtual seconds in which posting was paused. What was durably meant before may still be asked for
             until then plus ``grace``.
+        forged: entity keys of postings that were changed in the database behind delivery's back.
         failed: requests that a fault may have struck, by external id.
         max_attempts: how many of them make a posting dead.
     """
@@ -70,4 +71,5 @@ class Truth:
     pauses: tuple[tuple[float, float], ...]
     max_attempts: int
     grace: float = 0.0
+    forged: frozenset[str] = frozenset()
     failed: Mapping[str, int] = field(default_factory=dict)

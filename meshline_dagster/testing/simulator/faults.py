@@ -80,7 +80,7 @@ class FaultPlan:
 
 def draw_faults(rng: random.Random, until: float) -> FaultPlan:
     """Some kinds at once, each with a weight; now and then an outage, and now and then an ERP that breaks its promise."""
-    kinds = rng.sample(_ALWAYS, rng.randint(*_KINDS_AT_ONCE))
+    kinds: list[FaultKind] = rng.sample(_ALWAYS, rng.randint(*_KINDS_AT_ONCE))
     if rng.random() < _TOO_LATE_SHARE:
         kinds.append(FaultKind.TOO_LATE)
     outages = []

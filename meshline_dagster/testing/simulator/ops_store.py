@@ -18,7 +18,7 @@ from meshline_dagster.store.engine import Store, open_store
 from meshline_dagster.testing.simulator.points import commit_of_caller
 from meshline_dagster.testing.simulator.process import Process
 
-__all__ = ["ProcessStore", "fresh_store"]
+__all__ = ["ProcessStore", "forge_planned", "fresh_store"]
 
 
 class ProcessStore(Store):
@@ -63,6 +63,18 @@ class ProcessStore(Store):
                 process.transaction = None
         if name is not None:
             process.passes(f"after {name}")
+
+
+def forge_planned(connection: Connection) -> str | None:
+    """Change what a planned order says, behind delivery's back. Returns its entity; None when nothing is planned."""
+    query = "SELECT id, entity_key FROM posting WHERE state = 'planned' AND document_kind = 'sales_order' ORDER BY id LIMIT 1"
+    found = connection.exec_driver_sql(query).first()
+    if found is None:
+        return None
+    connection.exec_driver_sql("DROP TRIGGER IF EXISTS posting_frozen")
+    change = 'UPDATE posting SET payload = replace(payload, \'"amount":"\', \'"amount":"9\') WHERE id = ?'
+    connection.exec_driver_sql(change, (found.id,))
+    return str(found.entity_key)
 
 
 def fresh_store() -> Store:

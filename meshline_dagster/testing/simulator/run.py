@@ -20,7 +20,7 @@ from meshline_dagster.testing.oracle import Truth, Violation, check_liveness, ch
 from meshline_dagster.testing.simulator.faults import FaultKind
 from meshline_dagster.testing.simulator.loop import VirtualLoop
 from meshline_dagster.testing.simulator.network import Network
-from meshline_dagster.testing.simulator.ops_store import ProcessStore, fresh_store
+from meshline_dagster.testing.simulator.ops_store import ProcessStore, forge_planned, fresh_store
 from meshline_dagster.testing.simulator.process import PROCESS, Interruption, Killed, Process, State
 from meshline_dagster.testing.simulator.schedule import Run, Schedule
 from meshline_dagster.testing.simulator.server import Profile, SimulatedErp
@@ -35,6 +35,7 @@ _PLAN_AGAIN_SECONDS = 0.5
 _MOST_RUNS = 4  # of one chain, while faults last
 _SETTLING_RUNS = 15
 _SETTLING_PATIENCE = 200.0
+_LEASES_HAVE_ENDED = 30.0
 _WAITING_FOR_A_SLOT = 3  # rounds of requests that durable intents may have to wait for
 _EXPECTED = (GateError, LeaseLostError)
 
@@ -89,6 +90,7 @@ class _Simulation:
         self.network = Network(self.loop, self.erp, schedule.faults, schedule.timing, rng=self.rng, tell=self.tell)
         self.processes: list[Process] = []
         self.shadows: set[str] = set()
+        self.forged: set[str] = set()
 
     def tell(self, text: str) -> None:
         """Note what happens now."""
@@ -118,9 +120,11 @@ class _Simulation:
             group.create_task(self._publish())
             for number, run in enumerate(schedule.runs, start=1):
                 group.create_task(self._chain(number, run))
+            if schedule.forged_at is not None:
+                group.create_task(self._forge(schedule.forged_at))
             for start, end in schedule.pauses:
                 group.create_task(self._paused(start, end))
-        await asyncio.sleep(max(0.0, schedule.until - self.loop.time()))
+        await asyncio.sleep(max(0.0, schedule.until - self.loop.time()) + _LEASES_HAVE_ENDED)
         for number in range(1, _SETTLING_RUNS + 1):
             await self._process(f"plan-all-{number}", self._plan(schedule.world.publications[-1], Mode.LIVE), None)
             report = await self._deliver(f"settle-{number}", _SETTLING_PATIENCE, None)
@@ -226,6 +230,15 @@ class _Simulation:
             self.outcome.pauses += 1
             self.outcome.paused.update(process.struck)
 
+    async def _forge(self, at: float) -> None:
+        """Somebody with access to the database takes its guard away and raises an amount."""
+        await asyncio.sleep(at)
+        with self.store.write() as connection:
+            entity = forge_planned(connection)
+        if entity is not None:
+            self.forged.add(entity)
+            self.tell(f"a planned posting of {entity} is forged")
+
     async def _paused(self, start: float, end: float) -> None:
         await asyncio.sleep(start)
         with self.store.write() as connection:
@@ -274,6 +287,7 @@ class _Simulation:
             max_attempts=schedule.max_attempts,
             grace=_WAITING_FOR_A_SLOT * (schedule.timing.timeout + schedule.commit_seconds),
             failed=self._failed(),
+            forged=frozenset(self.forged),
         )
         for error in self.loop.errors:
             self._fail("error", f"a callback raised {type(error).__name__}: {error}")

@@ -41,6 +41,7 @@ class Schedule:
         pauses: ``(from, to)``: posting is paused.
         plan_interruptions: what happens to each planning process, in their order.
         as_network: delivery runs its statements as on a database over a network.
+        forged_at: virtual seconds when somebody changes a planned posting in the database, past its guards; None: nobody does.
         commit_seconds: up to how long a transaction waits.
         skew: seconds that the ERP's clock is ahead of ours.
     """
@@ -60,6 +61,7 @@ class Schedule:
     max_attempts: int
     two_steps: bool
     as_network: bool
+    forged_at: float | None
     commit_seconds: float
     skew: float
 
@@ -75,6 +77,7 @@ class Schedule:
             f"faults: {self.faults}",
         ]
         told += [f"paused {start:.1f}-{end:.1f} s" for start, end in self.pauses]
+        told += [f"a posting is forged at {self.forged_at:.1f} s"] if self.forged_at is not None else []
         told += [f"shadow until {self.live_from:.1f} s"] if self.live_from else []
         for number, run in enumerate(self.runs, start=1):
             told.append(
@@ -99,7 +102,7 @@ def draw_schedule(seed: int, profile: Profile) -> Schedule:
     runs = [
         Run(
             rng.uniform(0, until * 0.9),
-            rng.choice((5.0, 30.0, 90.0)),
+            rng.choice((2.0, 6.0, 20.0)),
             _interruption(rng, lease),
             rng.uniform(0.1, lease),
         )
@@ -125,6 +128,7 @@ def draw_schedule(seed: int, profile: Profile) -> Schedule:
         max_attempts=rng.choice((3, 8, 8, 30)),
         two_steps=rng.random() < 0.3,  # noqa: PLR2004 - three in ten
         as_network=rng.random() < 0.2,  # noqa: PLR2004 - one in five
+        forged_at=rng.uniform(0, until) if rng.random() < 0.08 else None,  # noqa: PLR2004 - one in twelve
         commit_seconds=rng.choice((0.0, 0.005, 0.05, 1.0)),
         skew=rng.choice((-3600.0, -2.0, 0.0, 0.0, 2.0, 3600.0)),
     )
