@@ -108,8 +108,6 @@ class Recorder:
             self._leases.token(row.shard),
             due_at=settled.due_at,
             attempts=settled.attempts,
-
-
             sent_at=given_up,
             erp_id=settled.erp_id,
             outcome=settled.outcome,
