@@ -1,6 +1,6 @@
 """The points of delivery at which a process can die, named from its source and recognised while it runs.
 
-Named from the syntax tree: every ``await`` (``engine._Delivery.run await self._pass_or_wait(...)``), every ``async with``, and both
+Named from the syntax tree: every ``await`` (``engine._Delivery.run await self._pass_or_wait(...)``), every ``async with`` that may wait, and both
 sides of every transaction that writes. A point that is new in the source is in the list without anybody's help.
 """
 
@@ -114,7 +114,7 @@ def _points_of(file: Path) -> tuple[dict[_Position, str], dict[int, str]]:
             awaits[_position(node)] = awaits[_position(node.value)] = named(f"{where} await {_short(node.value)}")
         elif isinstance(node, ast.AsyncFor):
             awaits[_position(node)] = awaits[_position(node.iter)] = named(f"{where} async for {_short(node.iter)}")
-        elif isinstance(node, ast.AsyncWith):
+        elif isinstance(node, ast.AsyncWith) and not all(_is_deadline(item.context_expr) for item in node.items):
             name = named(f"{where} async with {_short(node.items[0].context_expr)}")
             for one in (node, *(item.context_expr for item in node.items)):
                 awaits[_position(one)] = name
@@ -135,6 +135,11 @@ def _nodes(node: ast.AST, where: str) -> Iterator[tuple[str, ast.AST]]:
 
 def _position(node: Any) -> _Position:
     return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
+
+
+def _is_deadline(node: ast.expr) -> bool:
+    """``asyncio.timeout(...)``: entering and leaving it never waits."""
+    return isinstance(node, ast.Call) and ast.unparse(node.func) == "asyncio.timeout"
 
 
 def _is_write(node: Any) -> bool:

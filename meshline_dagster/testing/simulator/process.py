@@ -38,17 +38,19 @@ class Interruption:
     Attributes:
         name: the point by name; None: by number.
         number: the how-manieth time: of that point, or of any point.
+        then: what happens to it once it goes on.
         pause: seconds that the process stands still, as under SIGSTOP; None: it is killed, as under SIGKILL.
     """
 
     name: str | None
     number: int
     pause: float | None = None
+    then: "Interruption | None" = None
 
     def __str__(self) -> str:
         what = "killed" if self.pause is None else f"paused for {self.pause:.1f} s"
         where = "any point" if self.name is None else f"<{self.name}>"
-        return f"{what} at {where}, time {self.number}"
+        return f"{what} at {where}, time {self.number}" + ("" if self.then is None else f", then {self.then}")
 
 
 class _Closable(Protocol):
@@ -172,6 +174,8 @@ class Process:
     def _resume(self) -> None:
         if self.state is State.PAUSED:
             self.state = State.RUNNING
+            if self._interruption is not None and self._interruption.then is not None:
+                self._interruption, self._passed, self.struck = self._interruption.then, 0, ()
             self._tell(f"{self.name} goes on")
             self._loop.requeue(self._parked)
             self._parked = []

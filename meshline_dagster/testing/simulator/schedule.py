@@ -139,9 +139,10 @@ def _interruption(rng: random.Random, lease: float) -> Interruption | None:
     if rng.random() < 0.3:  # noqa: PLR2004 - three in ten are undisturbed
         return None
     pause = rng.uniform(0.5, 4 * lease) if rng.random() < 0.4 else None  # noqa: PLR2004 - four in ten live on
+    then = Interruption(rng.choice(crash_points()), 1) if pause is not None and rng.random() < 0.5 else None  # noqa: PLR2004 - as often as not
     if rng.random() < 0.5:  # noqa: PLR2004 - as often as not
-        return Interruption(rng.choice(crash_points()), rng.choice((1, 1, 1, 2, 3, 6)), pause)
-    return Interruption(None, rng.randint(1, 120), pause)
+        return Interruption(rng.choice(crash_points()), rng.choice((1, 1, 1, 2, 3, 6)), pause, then)
+    return Interruption(None, rng.randint(1, 120), pause, then)
 
 
 def _plan_interruption(rng: random.Random) -> Interruption | None:
