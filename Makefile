@@ -10,7 +10,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DO_NOT_TRACK := 1
 export SODA_CORE_TELEMETRY_ENABLED := false
 
-.PHONY: bench check clean demo setup test tryton-env up
+.PHONY: bench check clean demo setup simulate test tryton-env up
 
 demo: setup ## set everything up and run the whole sync once, CRM to ERP
 	@$(BIN)/meshline demo
@@ -29,6 +29,9 @@ check: setup ## lint, format, types, import floors
 
 bench: setup ## the measurements of benchmarks/, as ratios
 	@for one in benchmarks/bench_*.py; do echo "== $$one"; $(BIN)/python $$one || exit 1; done
+
+simulate: setup ## 10,002 seeded schedules of faults over the three kinds of ERP, judged by an oracle
+	$(BIN)/python -m meshline_dagster.testing.simulator --seeds 0:3334 --profile all --processes 2 --points
 
 setup: $(STAMP)
 

@@ -4,6 +4,7 @@
     ├── ConfigError            the set-up is wrong: fix it, then run again
     ├── TransientError         the same call may succeed later
     │   ├── LeaseHeldError     somebody else is at work on the same thing
+    │   ├── PlanChangedError   the ledger was planned anew since it was read
     │   └── RateLimitedError   the other side asked us to wait
     └── PermanentError         the same call will fail again
         ├── AuthError          credentials refused
@@ -27,6 +28,7 @@ __all__ = [
     "LeaseLostError",
     "MeshlineError",
     "PermanentError",
+    "PlanChangedError",
     "QuotaExhaustedError",
     "RateLimitedError",
     "SourceError",
@@ -54,6 +56,10 @@ class TransientError(MeshlineError):
 
 class LeaseHeldError(TransientError):
     """Another run holds this lease. Wait until it is done, or let the other run do the work."""
+
+
+class PlanChangedError(TransientError):
+    """The ledger was planned anew since this was read. Nothing was written; read it again."""
 
 
 class RateLimitedError(TransientError):

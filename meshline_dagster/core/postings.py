@@ -3,13 +3,15 @@
 Rules, in order, for each event of an entity as the outbox has it now:
 
 - unknown to the ledger: plan it, unless the ledger already moved past its time: then it is superseded;
+- superseded, but the ledger has not moved past its time: it was taken back and is derived again, so a new revision is planned;
 - known with the same fingerprint: nothing to do (a shadowed one is planned when the workflow has gone live);
 - known with another fingerprint: posted is frozen, so the difference is a *restatement*; if it surely never reached the ERP
-  (planned, shadowed, retry_due, rejected) a new revision replaces it; in every other state it is a *conflict*: never sent;
+  (planned, shadowed, retry_due, rejected) a new revision replaces it, superseded at once when the ledger has moved past its time;
+  in every other state it is a *conflict*: never sent;
 - in the ledger, not sent, and no longer derived: superseded.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -97,30 +99,38 @@ def plan_entity(rows: Iterable[OutboxRow], known: Iterable[KnownPosting], *, liv
     release: list[int] = []
     restatements: list[OutboxRow] = []
     conflicts: list[OutboxRow] = []
-    reached = _reached(ledger.values())
+    reached = _reached(ledger.values()) or _stands_cancelled(ordered, ledger)
+
+    def add(row: OutboxRow, revision: int, cause: str) -> None:
+        late = reached is not None and row.event_time < reached
+        state, cause = (_S.SUPERSEDED, "late_older_state") if late else (start, cause)
+        insert.append(NewPosting(row, revision, fingerprint(row.payload), state, cause))
+
     for row in ordered:
         digest, have = fingerprint(row.payload), ledger.get(row.event_id)
         if have is None:
-            late = reached is not None and row.event_time < reached
-            state = PostingState.SUPERSEDED if late else start
-            insert.append(NewPosting(row, 1, digest, state, "late_older_state" if late else "derived"))
+            add(row, 1, "derived")
+        elif have.state is _S.SUPERSEDED:
+            if reached is None or row.event_time > reached:
+                add(row, have.revision + 1, "derived_again")
         elif have.fingerprint == digest:
-            if have.state is _S.SHADOWED and live:
-                release.append(have.id)
+            release += [have.id] if have.state is _S.SHADOWED and live else []
         elif have.state is _S.POSTED:
             restatements.append(row)
         elif have.state in _NEVER_SENT or have.state is _S.REJECTED:
             supersede.append((have.id, "rederived"))
-            insert.append(NewPosting(row, have.revision + 1, digest, start, "rederived"))
-        elif have.state is not _S.SUPERSEDED:
+            add(row, have.revision + 1, "rederived")
+        else:
             conflicts.append(row)
-    derived = {row.event_id for row in ordered}
-    supersede += [
-        (posting.id, "no_longer_derived")
-        for posting in ledger.values()
-        if posting.event_id not in derived and posting.state in _NEVER_SENT
-    ]
+    supersede += _no_longer_derived(ordered, ledger)
     return EntityPlan(tuple(insert), tuple(supersede), tuple(release), tuple(restatements), tuple(conflicts))
+
+
+def _no_longer_derived(ordered: Iterable[OutboxRow], ledger: Mapping[str, KnownPosting]) -> Iterator[tuple[int, str]]:
+    derived = {row.event_id for row in ordered}
+    for posting in ledger.values():
+        if posting.event_id not in derived and posting.state in _NEVER_SENT:
+            yield posting.id, "no_longer_derived"
 
 
 def _create_only(ordered: list[OutboxRow], ledger: Mapping[str, KnownPosting]) -> list[OutboxRow]:
@@ -134,3 +144,17 @@ def _reached(ledger: Iterable[KnownPosting]) -> datetime | None:
     """The time of the newest state that has reached, or may have reached, the ERP."""
     gone = [posting.event_time for posting in ledger if posting.state not in _NEVER_SENT | {_S.REJECTED, _S.SUPERSEDED}]
     return max(gone, default=None)
+
+
+def _stands_cancelled(ordered: Iterable[OutboxRow], ledger: Mapping[str, KnownPosting]) -> datetime | None:
+    """The time of a cancellation that found nothing to cancel: it stands, so an older state must not be posted after it."""
+    waiting = [posting.event_time for posting in ledger.values() if posting.state in _NEVER_SENT]
+    times = [
+        row.event_time
+        for row in ordered
+        if row.payload.get("status") == "cancelled"
+        and (have := ledger.get(row.event_id)) is not None
+        and have.state is _S.SUPERSEDED
+        and not any(time < row.event_time for time in waiting)
+    ]
+    return max(times, default=None)

@@ -84,14 +84,16 @@ def after_lookup(
 
     Args:
         previous: the payload that was posted before this one for the same entity; None for a first posting.
-        sent_at: when the last request was started.
+        sent_at: until when the last request may have been started: when it was given up, or its sender was found dead.
         attempts: how many requests were made so far.
+        now: when the look-up was asked; what the ERP did after that it could not show.
     """
     if len(found) > 1:
         text = f"{len(found)} documents carry one external id: {', '.join(document.erp_id for document in found)}"
         return Settled(_S.DEAD, "duplicate", text, found[0].erp_id, problem="duplicate_in_erp")
+    settled_at = sent_at + settle_after
     if found and found[0].status == "partial":
-        return Settled(_S.PARTIAL, "partial", "some steps are done, others are not", found[0].erp_id)
+        return _half_done(found[0], over=now >= settled_at, settled_at=settled_at)
     if found:
         document = found[0]
         field = difference(kind, payload, document)
@@ -103,10 +105,15 @@ def after_lookup(
         if not untouched:
             name = f"{Outcome.EXISTS_DIFFERENT.value}_{field}"
             return Settled(_S.DEAD, name, "", document.erp_id, problem=name)
-    settled_at = sent_at + settle_after
     if now < settled_at:
         return Settled(_S.UNKNOWN, Outcome.UNKNOWN.value, "not there yet", due_at=settled_at)
     return _absent(attempts, max_attempts)
+
+
+def _half_done(document: ErpDocument, *, over: bool, settled_at: datetime) -> Settled:
+    if over:
+        return Settled(_S.PARTIAL, "partial", "some steps are done, others are not", document.erp_id)
+    return Settled(_S.UNKNOWN, "partial", "half done, and the rest may still come", document.erp_id, settled_at)
 
 
 def _absent(attempts: int, max_attempts: int) -> Settled:

@@ -31,13 +31,18 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What has to become durable together."""
+    """What has to become durable together.
+
+    Attributes:
+        gate: raises, inside the transaction, when it must not be written any more.
+    """
 
     changes: Sequence[Change] = ()
     opened: Sequence[Attempt] = ()
     closed: Sequence[AttemptEnd] = ()
     findings: Sequence[Finding] = ()
     resolved: Sequence[str] = ()
+    gate: Callable[[Connection], None] | None = None
 
 
 _Item = tuple[Work, "asyncio.Future[None]"]
@@ -131,6 +136,8 @@ class GroupCommitter:
         now, held = self._clock(), self._held()
         changes = [change for work in works for change in work.changes]
         leases.check(connection, [held[shard] for shard in {change.posting.shard for change in changes}])
+        for gate in {work.gate for work in works if work.gate is not None}:
+            gate(connection)
         change_states(connection, changes, actor=self._actor, now=now)
         record_attempts(
             connection,

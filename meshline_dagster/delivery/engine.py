@@ -13,7 +13,7 @@ from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.errors import TransientError
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.delivery.committer import GroupCommitter, Work
-from meshline_dagster.delivery.gates import check_company, check_gates
+from meshline_dagster.delivery.gates import check_company, check_gates, plan_number
 from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
 from meshline_dagster.delivery.outage import OutageGuard
 from meshline_dagster.delivery.recorder import Recorder
@@ -24,7 +24,14 @@ from meshline_dagster.erp.protocol import ErpWriter
 from meshline_dagster.store.engine import Store
 from meshline_dagster.store.exceptions import open_keys, raise_exceptions
 from meshline_dagster.store.ledger_writes import Change
-from meshline_dagster.store.postings import Posting, due_postings, last_posted, next_due, open_shards
+from meshline_dagster.store.postings import (
+    Posting,
+    due_postings,
+    last_posted,
+    next_due,
+    open_shards,
+    refused_states,
+)
 
 __all__ = ["DeliveryReport", "deliver"]
 
@@ -62,8 +69,7 @@ async def deliver(
         return session.report
     delivery = _Delivery(session)
     try:
-        await writer.open()
-        check_company(options, await writer.company())
+        check_company(options, await _connect(writer))
         await delivery.run()
     except TransientError as error:
         session.report.outage = True
@@ -74,6 +80,16 @@ async def deliver(
     finally:
         await writer.aclose()
     return session.report
+
+
+async def _connect(writer: ErpWriter) -> str:
+    """Open the writer and ask for its company. Raises ``TransientError`` also when the answer takes too long, or drips in for ever."""
+    try:
+        async with asyncio.timeout(2 * writer.capabilities.request_timeout):
+            await writer.open()
+            return await writer.company()
+    except TimeoutError as error:
+        raise TransientError(f"{writer.name} did not answer in time") from error
 
 
 class _Delivery:
@@ -132,10 +148,12 @@ class _Delivery:
         now = self.clock()
         with self.store.read() as connection:
             check_gates(connection, self.options)
+            recorder.plan_number = plan_number(connection, self.options)
             due = due_postings(connection, self.options.destination, shards, now=now, limit=_PASS)
             later = next_due(connection, self.options.destination, shards)
             elsewhere = open_shards(connection, self.options.destination) - set(shards)
             recorder.open_exceptions |= open_keys(connection, "delivery")
+            recorder.refused = refused_states(connection, self.options.destination)
         if due:
             before = committer.commits
             due = await self._inherit(due, committer)
@@ -155,9 +173,11 @@ class _Delivery:
     async def _inherit(self, due: Sequence[Posting], committer: GroupCommitter) -> list[Posting]:
         """What another run left as ``sending`` is unknown: it died, or lost its lease, between request and outcome."""
         inherited = [row for row in due if row.state is _S.SENDING]
+        now = self.clock()  # its requests were started before now: from now on the ERP has settle_after to act on them
         if inherited:
             changes = [
-                Change(row, row.state, _S.UNKNOWN, self.leases.token(row.shard), cause="inherited") for row in inherited
+                Change(row, row.state, _S.UNKNOWN, self.leases.token(row.shard), sent_at=now, cause="inherited")
+                for row in inherited
             ]
             await committer.commit(Work(changes=changes))
         return [row for row in due if row.state is not _S.SENDING]

@@ -2,12 +2,13 @@
 
 from sqlalchemy import Connection
 
-from meshline_dagster.core.errors import GateError
+from meshline_dagster.core.errors import GateError, PlanChangedError
 from meshline_dagster.delivery.options import DeliveryOptions, Mode
+from meshline_dagster.store.counters import current_value
 from meshline_dagster.store.pauses import pause_of
 from meshline_dagster.store.verdicts import failed_verdicts
 
-__all__ = ["check_company", "check_gates", "check_verdicts"]
+__all__ = ["check_company", "check_gates", "check_plan", "check_verdicts", "plan_number"]
 
 
 def check_gates(connection: Connection, options: DeliveryOptions) -> None:
@@ -41,6 +42,23 @@ def check_verdicts(connection: Connection) -> None:
     if failed:
         listed = "; ".join(f"{one.subject} / {one.check_name}: {one.detail}" for one in failed)
         raise GateError(f"the writer refuses while a table's verdict stands failed: {listed}")
+
+
+def plan_number(connection: Connection, options: DeliveryOptions) -> int:
+    """How often the destination was planned: what was read under one number is stale under the next."""
+    return current_value(connection, f"plan:{options.destination}")
+
+
+def check_plan(connection: Connection, options: DeliveryOptions, number: int) -> None:
+    """Raise unless the plan is still the one that was read; no other is made before the caller's transaction ends.
+
+    A row that was the oldest open one of its entity may not be that any more, or may have another content now.
+
+    Raises:
+        PlanChangedError: it is not.
+    """
+    if current_value(connection, f"plan:{options.destination}", hold=True) != number:
+        raise PlanChangedError
 
 
 def check_company(options: DeliveryOptions, company: str) -> None:

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from sqlalchemy import Connection
+
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.settle import Settled
 from meshline_dagster.core.text import kept_text
 from meshline_dagster.delivery.committer import GroupCommitter, Work
 from meshline_dagster.delivery.findings import finding_for, trace_key
+from meshline_dagster.delivery.gates import check_gates, check_plan
 from meshline_dagster.delivery.session import Session
 from meshline_dagster.delivery.shards import ShardLeases
 from meshline_dagster.store.exceptions import Finding
@@ -35,13 +38,17 @@ class Recorder:
     """Writes for one delivery, under its leases.
 
     Attributes:
+        plan_number: the plan under which the rows of the current pass were read.
         open_exceptions: trace keys of what is open in the queue, so that a success asks the database only where it resolves something.
+        refused: the time of the newest refused state of each entity in exception.
     """
 
     def __init__(self, session: Session, committer: GroupCommitter, leases: ShardLeases) -> None:
         self._report, self._committer, self._leases = session.report, committer, leases
+        self._options, self.plan_number = session.options, 0
         self._name, self._numbers = uuid.uuid4().hex[:24], itertools.count(1)
         self.open_exceptions: set[str] = set()
+        self.refused: dict[str, datetime] = {}
 
     def attempt(self, row: Posting, action: str, now: datetime) -> Attempt:
         """A request or look-up that begins. Its id is new."""
@@ -49,12 +56,16 @@ class Recorder:
         return Attempt(row.id, request_id, action, row.fingerprint, self._leases.token(row.shard), now)
 
     async def intend(self, rows: Sequence[Posting], attempts: Sequence[Attempt], now: datetime) -> None:
-        """Make the intent durable: nothing may be sent before this returns."""
+        """Make the intent durable: nothing may be sent before this returns.
+
+        Raises:
+            GateError, PlanChangedError: posting was paused, a verdict fell, or the ledger was planned anew, since the pass began.
+        """
         token, sending = self._leases.token, PostingState.SENDING
         changes = [
             Change(row, row.state, sending, token(row.shard), attempts=row.attempts + 1, sent_at=now) for row in rows
         ]
-        await self._committer.commit(Work(changes, opened=attempts))
+        await self._committer.commit(Work(changes, opened=attempts, gate=self._check))
 
     def settle(
         self, results: Results, row: Posting, attempt: Attempt, settled: Settled, *, before: PostingState, answer: str
@@ -65,18 +76,31 @@ class Recorder:
             before: the state that the row has now.
             answer: the ERP's own words, for the attempt.
         """
-        results.changes.append(self.change(row, before, settled))
+        given_up = results.at if before is PostingState.SENDING else None
+        results.changes.append(self.change(row, before, settled, given_up=given_up))
         end = AttemptEnd(attempt.posting_id, attempt.request_id, results.at, settled.outcome, kept_text(answer))
         results.ends.append(end)
         self._report.count(settled.outcome)
         if settled.problem is not None:
             results.findings.append(finding_for(row, settled))
             self.open_exceptions.add(trace_key(row))
-        elif settled.state is PostingState.POSTED and trace_key(row) in self.open_exceptions:
+            self.refused[row.entity_key] = max(row.event_time, self.refused.get(row.entity_key, row.event_time))
+        elif settled.state is PostingState.POSTED and self._resolves(row):
             results.resolved.append(trace_key(row))
 
-    def change(self, row: Posting, before: PostingState, settled: Settled) -> Change:
-        """The state change alone."""
+    def _resolves(self, row: Posting) -> bool:
+        """An older state that is posted late says nothing of a newer one that was refused."""
+        refused = self.refused.get(row.entity_key)
+        return trace_key(row) in self.open_exceptions and (refused is None or refused <= row.event_time)
+
+    def change(
+        self, row: Posting, before: PostingState, settled: Settled, *, given_up: datetime | None = None
+    ) -> Change:
+        """The state change alone.
+
+        Args:
+            given_up: when a request that got no answer was given up: until then it may have been under way.
+        """
         return Change(
             row,
             before,
@@ -84,6 +108,7 @@ class Recorder:
             self._leases.token(row.shard),
             due_at=settled.due_at,
             attempts=settled.attempts,
+            sent_at=given_up,
             erp_id=settled.erp_id,
             outcome=settled.outcome,
             message=kept_text(settled.message),
@@ -96,6 +121,10 @@ class Recorder:
             opened: attempts that begin and end in this very transaction, as look-ups do.
         """
         await self._committer.commit(Work(results.changes, opened, results.ends, results.findings, results.resolved))
+
+    def _check(self, connection: Connection) -> None:
+        check_gates(connection, self._options)
+        check_plan(connection, self._options, self.plan_number)
 
     async def put_aside(self, rows: Sequence[Posting], cause: str) -> None:
         """Rows that need no request: superseded for this cause."""

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument, Outcome
-from meshline_dagster.core.errors import MeshlineError
+from meshline_dagster.core.errors import GateError, MeshlineError, PlanChangedError
 from meshline_dagster.core.identity import sha256_hex
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.settle import Settled, after_answer, after_lookup
@@ -69,10 +69,10 @@ class Requests:
             return
         started = self._clock()
         try:
-            async with self._slots:
+            async with self._slots, asyncio.timeout(self._timeout):
                 found = await self._writer.find(rows[0].document_kind, [row.external_id for row in rows])
-        except MeshlineError as error:
-            await self._postpone(rows, self._guard.missed(str(error)))
+        except (MeshlineError, TimeoutError) as error:
+            await self._postpone(rows, self._guard.missed(str(error) or "the look-up got no answer in time"))
             return
         self._report.lookups += len(rows)
         attempts: list[Attempt] = []
@@ -89,7 +89,7 @@ class Requests:
                 settle_after=self._writer.capabilities.settle_after,
                 attempts=row.attempts,
                 max_attempts=self._options.max_attempts,
-                now=results.at,
+                now=started,
             )
             attempts.append(self._recorder.attempt(row, "look_up", started))
             self._recorder.settle(results, row, attempts[-1], settled, before=row.state, answer=settled.message)
@@ -99,7 +99,10 @@ class Requests:
         """The wait for a slot may be long, so the lease is looked at once more: no request starts unless it outlives the deadline."""
         now = self._clock()
         attempts = [self._recorder.attempt(row, "post", now) for row in rows]
-        await self._recorder.intend(rows, attempts, now)
+        try:
+            await self._recorder.intend(rows, attempts, now)
+        except (GateError, PlanChangedError):  # nothing is sent; the next pass reads again, or says why not
+            return
         async with self._slots:
             covered = all(self._leases.covers(row.shard, self._timeout) for row in rows)
             answers = await self._post(documents) if covered else None

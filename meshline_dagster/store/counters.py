@@ -22,6 +22,11 @@ def next_values(connection: Connection, name: str, count: int = 1) -> range:
     return range(last - count + 1, last + 1)
 
 
-def current_value(connection: Connection, name: str) -> int:
-    """The last number handed out, 0 before the first."""
-    return connection.execute(select(counter.c.value).where(counter.c.name == name)).scalar_one_or_none() or 0
+def current_value(connection: Connection, name: str, *, hold: bool = False) -> int:
+    """The last number handed out, 0 before the first.
+
+    Args:
+        hold: nobody takes the next one before the caller's transaction ends.
+    """
+    query = select(counter.c.value).where(counter.c.name == name)
+    return connection.execute(query.with_for_update(read=True) if hold else query).scalar_one_or_none() or 0

@@ -15,7 +15,8 @@ from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.postings import KnownPosting
 from meshline_dagster.store.bulk import among
-from meshline_dagster.store.tables import is_dead, is_open, posting
+from meshline_dagster.store.exceptions import CLOSED
+from meshline_dagster.store.tables import exception_item, is_dead, is_open, posting
 
 __all__ = [
     "Posting",
@@ -25,6 +26,7 @@ __all__ = [
     "next_due",
     "open_shards",
     "postings_of",
+    "refused_states",
 ]
 
 
@@ -160,6 +162,22 @@ def last_posted(connection: Connection, destination: str, entity_keys: Sequence[
         .order_by(posting.c.event_time, posting.c.id)
     )
     return {row.entity_key: _from_row(row) for row in connection.execute(query)}
+
+
+def refused_states(connection: Connection, destination: str) -> dict[str, datetime]:
+    """The time of the newest refused or dead state of each entity that delivery has an open exception about."""
+    query = (
+        select(posting.c.entity_key, func.max(posting.c.event_time, type_=posting.c.event_time.type))
+        .join(exception_item, exception_item.c.entity_key == posting.c.entity_key)
+        .where(
+            exception_item.c.origin == "delivery",
+            exception_item.c.status != CLOSED,
+            posting.c.destination == destination,
+            posting.c.state.in_([PostingState.REJECTED.value, PostingState.DEAD.value]),
+        )
+        .group_by(posting.c.entity_key)
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def open_shards(connection: Connection, destination: str) -> set[int]:

@@ -361,3 +361,123 @@ def test_two_records_under_the_code_of_a_customer_go_to_a_person(ops):
     with ops.read() as connection:
         assert [item.code for item in exceptions(connection)] == ["exists_with_different_duplicate"]
     assert erp.writes == []
+
+
+class DrippingWriter(MemoryWriter):
+    """Its answers to look-ups never end."""
+
+    drips = frozenset({"find"})
+
+    async def company(self):
+        await self._drip("company")
+        return await super().company()
+
+    async def find(self, kind, external_ids):
+        await self._drip("find")
+        return await super().find(kind, external_ids)
+
+    async def _drip(self, call):
+        if call in self.drips:
+            await asyncio.sleep(3600)
+
+
+def test_a_look_up_whose_answer_never_ends_is_given_up_and_asked_again(ops):
+    erp = MemoryErp(faults=lambda _: Fault.LOST_ANSWER)
+    plan_rows(ops, [customer()])
+    report = run(ops, DrippingWriter(erp, timeout=0.2), replace(OPTIONS, patience=0.5))
+    assert (report.outcomes, report.waiting) == ({"unknown": 1}, 1)
+    assert run(ops, MemoryWriter(erp, timeout=0.2)).outcomes == {"exists": 1}
+
+
+def test_an_erp_that_never_says_who_it_is_is_an_outage(ops):
+    writer = DrippingWriter(MemoryErp(), timeout=0.1)
+    writer.drips = {"company"}
+    plan_rows(ops, [customer()])
+    assert run(ops, writer).outage
+
+
+def test_a_pause_in_the_middle_of_a_pass_lets_no_further_request_out(ops):
+    plan_rows(ops, [customer()] + [order(n) for n in range(30)])
+
+    def paused_at_the_third(document):
+        if len(erp.writes) == 3:
+            with ops.write() as connection:
+                pause(connection, "memory", actor="cli:controller", reason="", now=START)
+
+    erp = MemoryErp(faults=paused_at_the_third, latency=0.02)
+    with pytest.raises(GateError, match="paused"):
+        run(ops, MemoryWriter(erp, slots=1))
+    assert len(erp.writes) < 8
+
+
+def test_an_older_state_that_is_planned_while_a_newer_one_is_about_to_be_sent_goes_first(ops):
+    plan_rows(ops, [customer(), order(1, version=3, amount="30")] + [order(n) for n in range(2, 12)])
+    older = order(1, version=2, amount="20")
+
+    def planned_in_between(document):
+        if document.external_id == order(2).external_id:
+            plan_rows(ops, [older, order(1, version=3, amount="30")])
+
+    erp = MemoryErp(faults=planned_in_between, latency=0.02)
+    run(ops, MemoryWriter(erp, slots=1))
+    amounts = [one.payload["amount"] for one in erp.writes if one.external_id == older.external_id]
+    assert amounts in (["20", "30"], ["30"])
+    assert [one.amount for one in erp.of(DocumentKind.SALES_ORDER, older.external_id)] == [Decimal(30)]
+
+
+def late_once():
+    """Every order's first request gets no answer and is acted on 0.3 s later."""
+    seen = set()
+
+    def late(document):
+        fresh = document.kind is DocumentKind.SALES_ORDER and document.key not in seen
+        seen.add(document.key)
+        return Fault.LATE_COMMIT if fresh else None
+
+    return MemoryErp(unique=False, faults=late, late=0.3)
+
+
+class SlowWriter(MemoryWriter):
+    """A request waits before it reaches the ERP, and the answer to a look-up after it left it."""
+
+    before_post = after_find = 0.0
+
+    async def post(self, documents):
+        await asyncio.sleep(self.before_post)
+        return await super().post(documents)
+
+    async def find(self, kind, external_ids):
+        found = await super().find(kind, external_ids)
+        await asyncio.sleep(self.after_find)
+        return found
+
+
+def test_a_look_up_counts_from_when_it_was_asked_not_from_when_its_answer_came(ops):
+    plan_rows(ops, [customer(), order(1)])
+    writer = SlowWriter(late_once(), settle_after=0.5)
+    writer.after_find = 0.6
+    run(ops, writer)
+    assert len(writer.erp.of(DocumentKind.SALES_ORDER, order(1).external_id)) == 1
+
+
+def test_the_erps_time_to_settle_begins_when_a_request_is_given_up_not_when_it_was_meant(ops):
+    plan_rows(ops, [customer(), order(1), order(2)])
+    writer = SlowWriter(late_once(), settle_after=0.35, slots=1)
+    writer.before_post = 0.5
+    run(ops, writer)
+    assert [len(writer.erp.of(DocumentKind.SALES_ORDER, order(n).external_id)) for n in (1, 2)] == [1, 1]
+
+
+def test_an_older_state_that_is_posted_late_does_not_close_the_exception_about_a_newer_one(ops):
+    erp = MemoryErp(skus=frozenset({"A"}))
+    versions = [order(1), order(1, version=2, sku="B"), order(1, version=3, sku="C")]
+    plan_rows(ops, [customer(), *versions])
+    run(ops, MemoryWriter(erp))
+    plan_rows(ops, [versions[0], order(1, version=2), versions[2]])
+    assert run(ops, MemoryWriter(erp)).outcomes == {"updated": 1}
+    with ops.read() as connection:
+        assert [item.code for item in exceptions(connection)] == ["rejected"]
+    plan_rows(ops, [versions[0], order(1, version=2), order(1, version=3)])
+    run(ops, MemoryWriter(erp))
+    with ops.read() as connection:
+        assert exceptions(connection) == []

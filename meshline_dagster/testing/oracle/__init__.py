@@ -1,0 +1,20 @@
+"""The oracle: says from the ERP's own records and the ground truth whether delivery kept its promises. It never reads our ledger."""
+
+from meshline_dagster.testing.oracle.liveness import check_liveness
+from meshline_dagster.testing.oracle.records import Content, Effect, ErpRecords, Held, Received
+from meshline_dagster.testing.oracle.safety import Violation, check_safety
+from meshline_dagster.testing.oracle.truth import Derivation, EntityTruth, Truth
+
+__all__ = [
+    "Content",
+    "Derivation",
+    "Effect",
+    "EntityTruth",
+    "ErpRecords",
+    "Held",
+    "Received",
+    "Truth",
+    "Violation",
+    "check_liveness",
+    "check_safety",
+]

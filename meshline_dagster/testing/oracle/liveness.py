@@ -1,0 +1,104 @@
+"""Liveness: once the faults have stopped, everything that can be posted is posted; the rest is visibly an exception with a cause.
+
+An exception is no excuse by itself: it needs a cause in the ground truth, so that a needless one is found too.
+"""
+
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+
+from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.testing.oracle.records import ErpRecords, Held
+from meshline_dagster.testing.oracle.safety import Violation
+from meshline_dagster.testing.oracle.truth import Derivation, EntityTruth, Truth
+
+__all__ = ["check_liveness"]
+
+_BLOCKING = frozenset({"attempts_used_up", "duplicate_in_erp"})
+
+
+def check_liveness(
+    records: ErpRecords, truth: Truth, open_exceptions: Mapping[str, AbstractSet[str]]
+) -> list[Violation]:
+    """Every order or customer that is neither as it should be nor visibly waiting for somebody with reason.
+
+    Args:
+        open_exceptions: codes by entity key, from the operators' queue.
+    """
+    shown: dict[str, list[Held]] = {}
+    for held in records.documents:
+        shown.setdefault(held.external_id, []).append(held)
+    late = {effect.external_id for effect in records.effects if effect.late}
+    by_key = {entity.entity_key: entity for entity in truth.entities.values()}
+    found: list[Violation] = []
+    for entity in truth.entities.values():
+        there = shown.get(entity.external_id, [])
+        codes = set(open_exceptions.get(entity.entity_key, ()))
+        waits_for_customer = entity.customer is not None and not shown.get(by_key[entity.customer].external_id)
+        if waits_for_customer:  # its own check says whether rightly so
+            continue
+        found += _entity(entity, there, codes, truth, late=entity.external_id in late)
+    return found
+
+
+def _entity(
+    entity: EntityTruth, there: list[Held], codes: set[str], truth: Truth, *, late: bool
+) -> Iterator[Violation]:
+    for code in codes:
+        if not _has_cause(code, entity, there, truth, late=late):
+            yield Violation("needless exception", entity.external_id, f"{code} without a cause")
+    if entity.entity_key in truth.forged and codes:
+        return
+    if codes & _BLOCKING or any(code.startswith("exists_with_different") for code in codes):
+        return
+    newest = max(entity.final, key=lambda one: one.position, default=None)
+    if newest is None or ("restatement_candidate" in codes and _is_frozen(newest, there)):
+        return
+    if _is_withdrawn(entity, newest, there) or (newest.content.status == "cancelled" and not there):
+        return
+    if not newest.accepted and "rejected" not in codes:
+        yield Violation("silent", entity.external_id, "the ERP refuses its newest state and nobody is told", late)
+    wanted = max((one for one in entity.final if one.accepted), key=lambda one: one.position, default=None)
+    if wanted is None or ("restatement_candidate" in codes and _is_frozen(wanted, there)):
+        return
+    if not _shows(entity, wanted, there):
+        text = f"should show {wanted.content}, shows {[str(held.content) for held in there] or 'nothing'}"
+        yield Violation("lost", entity.external_id, text, late)
+
+
+def _is_frozen(wanted: Derivation, there: list[Held]) -> bool:
+    """The event was posted as it was derived then; safety has checked that it was derived so."""
+    return len(there) == 1 and there[0].event_id == wanted.event_id
+
+
+def _shows(entity: EntityTruth, wanted: Derivation, there: list[Held]) -> bool:
+    if not there:
+        return wanted.content.status == "cancelled"
+    held = there[0]
+    if len(there) > 1 or held.draft:
+        return False
+    if held.kind is DocumentKind.CUSTOMER:  # created once; whatever changes later belongs to the ERP's owners
+        return True
+    if held.content == wanted.content or (held.content.status == wanted.content.status == "cancelled"):
+        return True
+    return _is_withdrawn(entity, wanted, there)
+
+
+def _is_withdrawn(entity: EntityTruth, wanted: Derivation, there: list[Held]) -> bool:
+    """What is shown was posted, and taken back in the CRM afterwards: posted is frozen."""
+    if len(there) != 1 or there[0].event_id in {one.event_id for one in entity.final}:
+        return False
+    position = entity.position_of(there[0].event_id)
+    return position is not None and position > wanted.position
+
+
+def _has_cause(code: str, entity: EntityTruth, there: list[Held], truth: Truth, *, late: bool) -> bool:
+    if code == "rejected":
+        return any(not one.accepted for one in entity.published)
+    if code in {"restatement_candidate", "fingerprint_conflict"}:
+        rederived = any(len(entity.contents_of(one.event_id)) > 1 for one in entity.published)
+        return rederived or entity.entity_key in truth.forged
+    if code == "attempts_used_up":
+        return truth.failed.get(entity.external_id, 0) >= truth.max_attempts
+    if code == "duplicate_in_erp":
+        return len(there) > 1
+    return late

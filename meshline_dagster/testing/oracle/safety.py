@@ -1,0 +1,115 @@
+"""Safety: what must never be seen in the ERP, whatever failed. Read from the ERP's own records, never from our ledger."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.testing.oracle.records import Effect, ErpRecords
+from meshline_dagster.testing.oracle.truth import Truth
+
+__all__ = ["Violation", "check_safety"]
+
+_WRITES = frozenset({"create", "draft", "confirm", "replace"})
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """Something that must not be.
+
+    Attributes:
+        check: its name in one word.
+        beyond: no client could have prevented it, because the ERP acted later than it promises (``settle_after``); then it has to
+            be detected instead.
+    """
+
+    check: str
+    external_id: str
+    message: str
+    beyond: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.check} {self.external_id}: {self.message}{' (beyond settle_after)' if self.beyond else ''}"
+
+
+def check_safety(records: ErpRecords, truth: Truth) -> list[Violation]:
+    """Every violation, in the order of the checks."""
+    late = {effect.external_id for effect in records.effects if effect.late}
+    return [
+        *_duplicates(records, truth, late),
+        *_contents(records, truth),
+        *_frozen(records, late),
+        *_sequence(records, truth, late),
+        *_masters_first(records),
+        *_shadow(records, truth),
+        *_paused(records, truth),
+    ]
+
+
+def _duplicates(records: ErpRecords, truth: Truth, late: set[str]) -> Iterator[Violation]:
+    """No two documents with one external id."""
+    seen: dict[str, list[str]] = {}
+    for held in records.documents:
+        seen.setdefault(held.external_id, []).append(held.erp_id)
+    for external_id, ids in seen.items():
+        if len(ids) > 1:
+            beyond = external_id in late and not truth.unique
+            yield Violation("duplicate", external_id, f"{len(ids)} documents: {', '.join(ids)}", beyond)
+
+
+def _contents(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
+    """No amount, line, status, currency or customer that was never derived for the event which the document carries."""
+    for effect in records.effects:
+        entity = truth.entities.get(effect.external_id)
+        if entity is None or entity.position_of(effect.event_id) is None:
+            yield Violation("unknown event", effect.external_id, f"{effect.event_id[:8]} was never derived")
+        elif effect.content not in entity.contents_of(effect.event_id):
+            yield Violation("wrong content", effect.external_id, f"{effect.event_id[:8]} became {effect.content}")
+
+
+def _frozen(records: ErpRecords, late: set[str]) -> Iterator[Violation]:
+    """No event posted with one content and later with another."""
+    first: dict[str, Effect] = {}
+    for effect in records.effects:
+        before = first.setdefault(effect.event_id, effect)
+        if effect.draft or before.draft:
+            first[effect.event_id] = effect
+        elif before.content != effect.content:
+            text = f"{effect.event_id[:8]} was {before.content}, then {effect.content}"
+            yield Violation("not frozen", effect.external_id, text, effect.external_id in late)
+
+
+def _sequence(records: ErpRecords, truth: Truth, late: set[str]) -> Iterator[Violation]:
+    """No older state after a newer one."""
+    reached: dict[str, int] = {}
+    for effect in records.effects:
+        entity = truth.entities.get(effect.external_id)
+        position = None if entity is None else entity.position_of(effect.event_id)
+        if position is None or effect.draft:
+            continue
+        newest = reached.setdefault(effect.external_id, position)
+        if position < newest:
+            text = f"state {position} after state {newest} at {effect.at:.2f} s"
+            yield Violation("out of order", effect.external_id, text, effect.external_id in late)
+        reached[effect.external_id] = max(newest, position)
+
+
+def _masters_first(records: ErpRecords) -> Iterator[Violation]:
+    """No order asked for while the ERP has not got its customer."""
+    for one in records.received:
+        if one.kind is DocumentKind.SALES_ORDER and one.action in _WRITES and not one.customer_known:
+            yield Violation("customer missing", one.external_id, f"{one.process} asked at {one.sent_at:.2f} s")
+
+
+def _shadow(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
+    """No write by a process in shadow mode."""
+    for one in records.received:
+        if one.process in truth.shadows:
+            yield Violation("write in shadow", one.external_id, f"{one.process} at {one.sent_at:.2f} s")
+
+
+def _paused(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
+    """No write that left us while posting was paused."""
+    for one in records.received:
+        for start, end in truth.pauses:
+            if start + truth.grace < one.sent_at < end:
+                yield Violation("write while paused", one.external_id, f"{one.process} at {one.sent_at:.2f} s")

@@ -1,0 +1,318 @@
+"""Runs one schedule: the real ``plan`` and ``deliver`` against the simulated ERP, then asks the oracle."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from meshline_dagster.core.errors import GateError, LeaseLostError
+from meshline_dagster.delivery.engine import deliver
+from meshline_dagster.delivery.options import DeliveryOptions, Mode
+from meshline_dagster.delivery.plan import plan
+from meshline_dagster.delivery.session import DeliveryReport
+from meshline_dagster.store.exceptions import exceptions
+from meshline_dagster.store.pauses import pause, resume
+from meshline_dagster.testing.oracle import Truth, Violation, check_liveness, check_safety
+from meshline_dagster.testing.simulator.faults import FaultKind
+from meshline_dagster.testing.simulator.loop import VirtualLoop
+from meshline_dagster.testing.simulator.network import Network
+from meshline_dagster.testing.simulator.ops_store import ProcessStore, forge_planned, fresh_store
+from meshline_dagster.testing.simulator.process import PROCESS, Interruption, Killed, Process, State
+from meshline_dagster.testing.simulator.schedule import Run, Schedule
+from meshline_dagster.testing.simulator.server import Profile, SimulatedErp
+from meshline_dagster.testing.simulator.world import Publication
+from meshline_dagster.testing.simulator.writer import SimulatedWriter
+
+__all__ = ["Outcome", "run_schedule"]
+
+_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+_DESTINATION = "simulated"
+_PLAN_AGAIN_SECONDS = 0.5
+_MOST_RUNS = 4  # of one chain, while faults last
+_SETTLING_RUNS = 15
+_SETTLING_PATIENCE = 200.0
+_LEASES_HAVE_ENDED = 30.0
+_WAITING_FOR_A_SLOT = 3  # rounds of requests that durable intents may have to wait for
+_EXPECTED = (GateError, LeaseLostError)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a schedule.
+
+    Attributes:
+        violations: what the oracle found, and errors that no run may end with.
+        trace: what happened, in virtual seconds.
+        struck: requests struck, by fault.
+        crashed: the points at which processes were killed; paused: at which they stood still.
+        seconds: virtual ones.
+    """
+
+    schedule: Schedule
+    violations: list[Violation] = field(default_factory=list)
+    trace: list[tuple[float, str]] = field(default_factory=list)
+    struck: Counter[FaultKind] = field(default_factory=Counter)
+    crashed: Counter[str] = field(default_factory=Counter)
+    paused: Counter[str] = field(default_factory=Counter)
+    kills: int = 0
+    pauses: int = 0
+    exceptions: Counter[str] = field(default_factory=Counter)
+    effects: int = 0
+    seconds: float = 0.0
+
+    @property
+    def failures(self) -> list[Violation]:
+        """The violations that delivery could have prevented."""
+        return [one for one in self.violations if not one.beyond]
+
+
+def run_schedule(schedule: Schedule) -> Outcome:
+    """Tell the story of a schedule and judge it."""
+    simulation = _Simulation(schedule)
+    simulation.tell_story()
+    return simulation.outcome
+
+
+class _Simulation:
+    """One schedule while it runs."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self.outcome = Outcome(schedule)
+        self.rng = random.Random(f"run/{schedule.profile.value}/{schedule.seed}")  # noqa: S311 - repeatable, not secret
+        self.loop = VirtualLoop(lambda: schedule.commit_seconds * self.rng.random())
+        self.store = fresh_store()
+        self.erp = SimulatedErp(schedule.profile)
+        self.network = Network(self.loop, self.erp, schedule.faults, schedule.timing, rng=self.rng, tell=self.tell)
+        self.processes: list[Process] = []
+        self.shadows: set[str] = set()
+        self.forged: set[str] = set()
+
+    def tell(self, text: str) -> None:
+        """Note what happens now."""
+        self.outcome.trace.append((self.loop.time(), text))
+
+    def tell_story(self) -> None:
+        """Run the story, bury the dead, ask the oracle."""
+        try:
+            self.loop.run(self._story())
+            self._judge()
+        except Exception as error:  # noqa: BLE001 - a failing seed must print itself, whatever failed
+            self._fail("simulation", f"{type(error).__name__}: {error}")
+        finally:
+            for process in self.processes:
+                process.bury()
+            self.loop.close()
+        outcome = self.outcome
+        outcome.seconds, outcome.struck, outcome.effects = (
+            self.loop.time(),
+            self.network.struck,
+            len(self.erp.records.effects),
+        )
+
+    async def _story(self) -> None:
+        schedule = self.schedule
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._publish())
+            for number, run in enumerate(schedule.runs, start=1):
+                group.create_task(self._chain(number, run))
+            if schedule.forged_at is not None:
+                group.create_task(self._forge(schedule.forged_at))
+            for start, end in schedule.pauses:
+                group.create_task(self._paused(start, end))
+        await asyncio.sleep(max(0.0, schedule.until - self.loop.time()) + _LEASES_HAVE_ENDED)
+        for number in range(1, _SETTLING_RUNS + 1):
+            await self._process(f"plan-all-{number}", self._plan(schedule.world.publications[-1], Mode.LIVE), None)
+            report = await self._deliver(f"settle-{number}", _SETTLING_PATIENCE, None)
+            if report is not None and _is_idle(report):
+                break
+            await asyncio.sleep(_SETTLING_PATIENCE / 4)
+
+    async def _publish(self) -> None:
+        """Plan each outbox in turn; a planner that dies is started again, as a failed run would be."""
+        for number, publication in enumerate(self.schedule.world.publications[:-1], start=1):
+            await asyncio.sleep(max(0.0, publication.at - self.loop.time()))
+            interruption = self.schedule.plan_interruptions[number - 1]
+            while True:
+                mode = Mode.SHADOW if self.loop.time() < self.schedule.live_from else Mode.LIVE
+                process = await self._process(f"plan-{number}", self._plan(publication, mode), interruption)
+                if process.state is not State.DEAD:
+                    break
+                interruption = None
+                await asyncio.sleep(_PLAN_AGAIN_SECONDS)
+
+    def _plan(self, publication: Publication, mode: Mode) -> Coroutine[Any, Any, None]:
+        async def work() -> None:
+            process = PROCESS.get()
+            assert process is not None
+            plan(
+                ProcessStore(self.store.engine, process),
+                publication.rows,
+                touched=publication.touched,
+                options=self._options(mode, 0.0),
+                build_id=None,
+                actor=process.name,
+                now=self._now(),
+            )
+
+        return work()
+
+    async def _chain(self, number: int, run: Run) -> None:
+        """A run, and after its end or death the next one, until the faults end."""
+        await asyncio.sleep(run.at)
+        interruption = run.interruption
+        for turn in range(1, _MOST_RUNS + 1):
+            await self._deliver(f"run-{number}.{turn}", run.patience, interruption)
+            interruption = None
+            await asyncio.sleep(run.again)
+            if self.loop.time() >= self.schedule.until:
+                return
+
+    async def _deliver(self, name: str, patience: float, interruption: Interruption | None) -> DeliveryReport | None:
+        mode = Mode.SHADOW if self.loop.time() < self.schedule.live_from else Mode.LIVE
+        if mode is Mode.SHADOW:
+            self.shadows.add(name)
+        reports: list[DeliveryReport] = []
+
+        async def work() -> None:
+            process = PROCESS.get()
+            assert process is not None
+            store = ProcessStore(self.store.engine, process, as_network=self.schedule.as_network)
+            options = self._options(mode, patience)
+            try:
+                report = await deliver(
+                    store, self._writer(process), options, actor=name, clock=self._now, jitter=self.rng.random
+                )
+            except _EXPECTED as error:
+                self.tell(f"{name} stops: {error}")
+                return
+            reports.append(report)
+            self.tell(
+                f"{name} ends: {report.outcomes or 'nothing to do'}, {report.waiting} wait{', outage' * report.outage}"
+            )
+
+        await self._process(name, work(), interruption)
+        return reports[0] if reports else None
+
+    async def _process(self, name: str, work: Coroutine[Any, Any, None], interruption: Interruption | None) -> Process:
+        """Run some work as a process of its own; returns when it has ended or was killed."""
+        process = Process(name, self.loop, interruption, self.tell)
+        self.processes.append(process)
+        ended = self.loop.create_future()
+        process.on_end = lambda: self.loop.outside_later(0, _set, ended)
+        self.tell(f"{name} starts")
+
+        async def life() -> None:
+            try:
+                await work
+            except Killed:
+                return
+            except Exception as error:  # noqa: BLE001 - whatever it is, no run may end with it
+                self._fail("error", f"{name} ended with {type(error).__name__}: {error}")
+            process.on_end()
+
+        context = self.loop.outside.copy()
+        context.run(PROCESS.set, process)
+        self.loop.create_task(life(), context=context)
+        await ended
+        self._count(process)
+        return process
+
+    def _count(self, process: Process) -> None:
+        if process.state is State.DEAD:
+            self.outcome.kills += 1
+            self.outcome.crashed.update(process.struck)
+        elif process.struck:
+            self.outcome.pauses += 1
+            self.outcome.paused.update(process.struck)
+
+    async def _forge(self, at: float) -> None:
+        """Somebody with access to the database takes its guard away and raises an amount."""
+        await asyncio.sleep(at)
+        with self.store.write() as connection:
+            entity = forge_planned(connection)
+        if entity is not None:
+            self.forged.add(entity)
+            self.tell(f"a planned posting of {entity} is forged")
+
+    async def _paused(self, start: float, end: float) -> None:
+        await asyncio.sleep(start)
+        with self.store.write() as connection:
+            pause(connection, _DESTINATION, actor="operator", reason="drawn", now=self._now())
+        self.tell("posting is paused")
+        await asyncio.sleep(end - start)
+        with self.store.write() as connection:
+            resume(connection, _DESTINATION, actor="operator", now=self._now())
+        self.tell("posting is resumed")
+
+    def _writer(self, process: Process) -> SimulatedWriter:
+        schedule = self.schedule
+        epoch = _EPOCH + timedelta(seconds=schedule.skew)
+        return SimulatedWriter(
+            process,
+            self.network,
+            schedule.profile,
+            schedule.timing,
+            epoch=epoch,
+            two_steps=schedule.two_steps,
+            slots=schedule.slots,
+        )
+
+    def _options(self, mode: Mode, patience: float) -> DeliveryOptions:
+        return DeliveryOptions(
+            destination=_DESTINATION,
+            company="1",
+            mode=mode,
+            sandbox=True,
+            shards=self.schedule.shards,
+            max_attempts=self.schedule.max_attempts,
+            patience=patience,
+        )
+
+    def _now(self) -> datetime:
+        return _EPOCH + timedelta(seconds=self.loop.time())
+
+    def _judge(self) -> None:
+        schedule, records = self.schedule, self.erp.records
+        truth = Truth(
+            entities=schedule.world.entities,
+            protected=schedule.profile is not Profile.LOOKUP_ONLY,
+            unique=schedule.profile is Profile.UNIQUE,
+            shadows=frozenset(self.shadows),
+            pauses=schedule.pauses,
+            max_attempts=schedule.max_attempts,
+            grace=_WAITING_FOR_A_SLOT * (schedule.timing.timeout + schedule.commit_seconds),
+            failed=self._failed(),
+            forged=frozenset(self.forged),
+        )
+        for error in self.loop.errors:
+            self._fail("error", f"a callback raised {type(error).__name__}: {error}")
+        with self.store.read() as connection:
+            queue = exceptions(connection)
+        codes: dict[str, set[str]] = {}
+        for item in queue:
+            codes.setdefault(item.entity_key or "", set()).add(item.code)
+        self.outcome.exceptions.update(item.code for item in queue)
+        self.outcome.violations += check_safety(records, truth)
+        self.outcome.violations += check_liveness(records, truth, codes)
+
+    def _failed(self) -> dict[str, int]:
+        """A request whose sender is killed or stopped gets no answer either."""
+        disturbed = self.outcome.kills + self.outcome.pauses
+        return {key: self.network.failed[key] + disturbed for key in self.schedule.world.entities}
+
+    def _fail(self, check: str, message: str) -> None:
+        self.outcome.violations.append(Violation(check, "", message))
+
+
+def _is_idle(report: DeliveryReport) -> bool:
+    return not report.outage and not report.waiting and not report.requests and not report.lookups
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    with suppress(asyncio.InvalidStateError):
+        future.set_result(None)

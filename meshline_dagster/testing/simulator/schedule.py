@@ -1,0 +1,149 @@
+"""A schedule: everything that one seed decides, in a form that can be read."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from meshline_dagster.testing.simulator.faults import FaultPlan, draw_faults
+from meshline_dagster.testing.simulator.network import Timing
+from meshline_dagster.testing.simulator.points import crash_points
+from meshline_dagster.testing.simulator.process import Interruption
+from meshline_dagster.testing.simulator.server import Profile
+from meshline_dagster.testing.simulator.world import World, draw_world
+
+__all__ = ["Run", "Schedule", "draw_schedule"]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One delivery.
+
+    Attributes:
+        at: virtual seconds when it starts.
+        patience: seconds that it waits for what is not due yet.
+        interruption: what happens to it; None: nothing.
+        again: seconds after its end until the next run starts; a scheduler would do so.
+    """
+
+    at: float
+    patience: float
+    interruption: Interruption | None
+    again: float
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """One story, told before it happens.
+
+    Attributes:
+        until: virtual seconds when faults, pauses and interruptions end.
+        live_from: virtual seconds until which the workflow runs in shadow; zero: it is live from the start.
+        pauses: ``(from, to)``: posting is paused.
+        plan_interruptions: what happens to each planning process, in their order.
+        as_network: delivery runs its statements as on a database over a network.
+        forged_at: virtual seconds when somebody changes a planned posting in the database, past its guards; None: nobody does.
+        commit_seconds: up to how long a transaction waits.
+        skew: seconds that the ERP's clock is ahead of ours.
+    """
+
+    seed: int
+    profile: Profile
+    until: float
+    timing: Timing
+    faults: FaultPlan
+    world: World
+    runs: Sequence[Run]
+    live_from: float
+    pauses: tuple[tuple[float, float], ...]
+    plan_interruptions: Sequence[Interruption | None]
+    shards: int
+    slots: int
+    max_attempts: int
+    two_steps: bool
+    as_network: bool
+    forged_at: float | None
+    commit_seconds: float
+    skew: float
+
+    def lines(self) -> list[str]:
+        """The schedule as text."""
+        told = [
+            f"seed {self.seed}, profile {self.profile.value}{', two steps' if self.two_steps else ''}",
+            (
+                f"settle_after {self.timing.settle_after:.1f} s, time-out {self.timing.timeout:.1f} s, latency "
+                f"{self.timing.latency * 1000:.0f} ms, commits up to {self.commit_seconds * 1000:.0f} ms, ERP clock {self.skew:+.0f} s"
+            ),
+            f"{self.shards} shards, {self.slots} slots, {self.max_attempts} attempts",
+            f"faults: {self.faults}",
+        ]
+        told += [f"paused {start:.1f}-{end:.1f} s" for start, end in self.pauses]
+        told += [f"a posting is forged at {self.forged_at:.1f} s"] if self.forged_at is not None else []
+        told += [f"shadow until {self.live_from:.1f} s"] if self.live_from else []
+        for number, run in enumerate(self.runs, start=1):
+            told.append(
+                f"run {number} at {run.at:.1f} s, patience {run.patience:.0f} s: {run.interruption or 'undisturbed'}"
+            )
+        for number, one in enumerate(self.world.publications, start=1):
+            told.append(f"outbox {number} at {one.at:.1f} s: {len(one.rows)} events of {len(one.touched)} entities")
+        return told
+
+
+def draw_schedule(seed: int, profile: Profile) -> Schedule:
+    """The schedule of a seed: the same for ever, as long as this module stays as it is."""
+    rng = random.Random(f"{profile.value}/{seed}")  # noqa: S311 - repeatable, not secret
+    until = rng.uniform(10.0, 90.0)
+    timing = Timing(
+        latency=rng.choice((0.005, 0.02, 0.1)),
+        settle_after=rng.choice((0.5, 2.0, 5.0, 15.0)),
+        timeout=rng.choice((1.0, 3.0, 8.0)),
+    )
+    lease = 2 * timing.timeout + 10
+    world = draw_world(rng, until)
+    runs = [
+        Run(
+            rng.uniform(0, until * 0.9),
+            rng.choice((2.0, 6.0, 20.0)),
+            _interruption(rng, lease),
+            rng.uniform(0.1, lease),
+        )
+        for _ in range(rng.choice((1, 2, 2, 3, 4)))
+    ]
+    pauses = []
+    if rng.random() < 0.12:  # noqa: PLR2004 - one in eight
+        start = rng.uniform(0, until * 0.7)
+        pauses.append((start, rng.uniform(start, until)))
+    return Schedule(
+        seed=seed,
+        profile=profile,
+        until=until,
+        timing=timing,
+        faults=draw_faults(rng, until),
+        world=world,
+        runs=sorted(runs, key=lambda run: run.at),
+        live_from=rng.uniform(0, until / 2) if rng.random() < 0.1 else 0.0,  # noqa: PLR2004 - one in ten
+        pauses=tuple(pauses),
+        plan_interruptions=[_plan_interruption(rng) for _ in world.publications],
+        shards=rng.choice((1, 2, 4)),
+        slots=rng.choice((1, 2, 4, 8)),
+        max_attempts=rng.choice((3, 8, 8, 30)),
+        two_steps=rng.random() < 0.3,  # noqa: PLR2004 - three in ten
+        as_network=rng.random() < 0.2,  # noqa: PLR2004 - one in five
+        forged_at=rng.uniform(0, until) if rng.random() < 0.08 else None,  # noqa: PLR2004 - one in twelve
+        commit_seconds=rng.choice((0.0, 0.005, 0.05, 1.0)),
+        skew=rng.choice((-3600.0, -2.0, 0.0, 0.0, 2.0, 3600.0)),
+    )
+
+
+def _interruption(rng: random.Random, lease: float) -> Interruption | None:
+    """Half of them at a named point, so that every point gets its turn; the rest anywhere."""
+    if rng.random() < 0.3:  # noqa: PLR2004 - three in ten are undisturbed
+        return None
+    pause = rng.uniform(0.5, 4 * lease) if rng.random() < 0.4 else None  # noqa: PLR2004 - four in ten live on
+    then = Interruption(rng.choice(crash_points()), 1) if pause is not None and rng.random() < 0.5 else None  # noqa: PLR2004 - as often as not
+    if rng.random() < 0.5:  # noqa: PLR2004 - as often as not
+        return Interruption(rng.choice(crash_points()), rng.choice((1, 1, 1, 2, 3, 6)), pause, then)
+    return Interruption(None, rng.randint(1, 120), pause, then)
+
+
+def _plan_interruption(rng: random.Random) -> Interruption | None:
+    return Interruption(None, rng.randint(1, 2)) if rng.random() < 0.15 else None  # noqa: PLR2004 - one in seven

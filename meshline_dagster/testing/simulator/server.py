@@ -1,0 +1,190 @@
+"""The simulated ERP: what it holds survives every crash of ours, and it writes a journal that the oracle reads.
+
+Three profiles, as real ERPs differ: one remembers idempotency keys, one refuses a second document with one external id, one takes
+everything twice. It knows nothing of our ledger.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.testing.oracle.records import Content, Effect, ErpRecords, Held, Received
+
+__all__ = ["KNOWN_SKUS", "Profile", "Reply", "Request", "SimulatedErp", "Status"]
+
+KNOWN_SKUS = frozenset({"A", "B", "C", "D"})
+"""The items that the ERP sells."""
+
+
+class Profile(StrEnum):
+    """How the ERP protects itself from a second request."""
+
+    IDEMPOTENT = "idempotent"
+    UNIQUE = "unique"
+    LOOKUP_ONLY = "lookup_only"
+
+
+class Status(StrEnum):
+    """How a request ended in the ERP."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    TAKEN = "taken"
+    REFUSED = "refused"
+    FOUND = "found"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call to the ERP.
+
+    Attributes:
+        action: ``create``, ``draft`` (a document that counts only once it is confirmed), ``confirm``, ``replace`` or ``find``.
+        sent_at: virtual seconds when it left us.
+        process: who sent it: for the oracle, no ERP looks at it.
+        late: it reaches the ERP after the time within which the ERP promises to act.
+        copy: the network delivers it for the second time.
+    """
+
+    action: str
+    kind: DocumentKind
+    external_ids: tuple[str, ...]
+    sent_at: float
+    process: str
+    key: str = ""
+    event_id: str = ""
+    payload: Mapping[str, Any] | None = None
+    late: bool = False
+    copy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the ERP says."""
+
+    status: Status
+    erp_id: str | None = None
+    message: str = ""
+    field: str | None = None
+    found: Mapping[str, Sequence[Held]] | None = None
+
+
+class SimulatedErp:
+    """One company's ERP.
+
+    Attributes:
+        records: documents, effects and requests, for the oracle.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        self.records = ErpRecords()
+        self._answers: dict[str, Reply] = {}
+
+    def handle(self, request: Request, now: float) -> Reply:
+        """Do what is asked for, at once and completely or not at all."""
+        if request.action == "find":
+            ids = request.external_ids
+            found = {one: held for one in ids if (held := self._of(request.kind, one))}
+            return Reply(Status.FOUND, found=found)
+        keyed = self.profile is Profile.IDEMPOTENT
+        if keyed and request.key in self._answers:
+            reply = replace(self._answers[request.key], status=Status.UNCHANGED)
+        else:
+            reply = self._write(request, now)
+            if keyed and reply.status is not Status.REFUSED:
+                self._answers[request.key] = reply
+        self._note(request, reply, now)
+        return reply
+
+    def _write(self, request: Request, now: float) -> Reply:
+        (external_id,) = request.external_ids
+        have = self._of(request.kind, external_id)
+        if request.action == "confirm":
+            return self._confirm(request, have, now)
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return refusal
+        content = Content.of(request.kind, request.payload or {})
+        if request.action == "replace":
+            return self._replace(request, have, content, now)
+        if have and self.profile is Profile.UNIQUE:
+            return Reply(Status.TAKEN, have[0].erp_id, "this external id is taken", "external_id", {external_id: have})
+        erp_id = f"{request.kind.value}-{len(self.records.effects) + 1}"
+        draft = request.action == "draft"
+        made = Held(request.kind, external_id, erp_id, request.event_id, content, draft, now)
+        self.records.documents.append(made)
+        self._effect(request, made, now)
+        return Reply(Status.CREATED, erp_id)
+
+    def _replace(self, request: Request, have: Sequence[Held], content: Content, now: float) -> Reply:
+        if not have:
+            return Reply(Status.REFUSED, None, "there is no such document", "external_id")
+        old = have[0]
+        if old.content == content and old.event_id == request.event_id and not old.draft:
+            return Reply(Status.UNCHANGED, old.erp_id)
+        self._put(request, old, replace(old, event_id=request.event_id, content=content, stamp=now), now)
+        return Reply(Status.UPDATED, old.erp_id)
+
+    def _confirm(self, request: Request, have: Sequence[Held], now: float) -> Reply:
+        if not have:
+            return Reply(Status.REFUSED, None, "there is no such document", "external_id")
+        if not have[0].draft:
+            return Reply(Status.UNCHANGED, have[0].erp_id)
+        self._put(request, have[0], replace(have[0], draft=False, stamp=now), now)
+        return Reply(Status.UPDATED, have[0].erp_id)
+
+    def _refusal(self, request: Request) -> Reply | None:
+        payload = request.payload or {}
+        if request.kind is DocumentKind.CUSTOMER:
+            return None if payload["name"] else Reply(Status.REFUSED, None, "a customer has a name", "name")
+        if not self._of(DocumentKind.CUSTOMER, payload["customer"]):
+            return Reply(Status.REFUSED, None, "unknown customer", "customer")
+        for place, line in enumerate(payload["lines"]):
+            if line["sku"] not in KNOWN_SKUS:
+                return Reply(Status.REFUSED, None, f"unknown item {line['sku']}", f"lines[{place}].sku")
+        return None
+
+    def _of(self, kind: DocumentKind, external_id: str) -> list[Held]:
+        return [one for one in self.records.documents if one.kind is kind and one.external_id == external_id]
+
+    def _put(self, request: Request, old: Held, new: Held, now: float) -> None:
+        documents = self.records.documents
+        documents[documents.index(old)] = new
+        self._effect(request, new, now)
+
+    def _effect(self, request: Request, held: Held, now: float) -> None:
+        self.records.effects.append(
+            Effect(
+                now,
+                held.kind,
+                held.external_id,
+                held.erp_id,
+                held.event_id,
+                held.content,
+                held.draft,
+                request.late,
+                request.copy,
+            )
+        )
+
+    def _note(self, request: Request, reply: Reply, now: float) -> None:
+        known = request.kind is DocumentKind.CUSTOMER or bool(
+            self._of(DocumentKind.CUSTOMER, (request.payload or {}).get("customer", ""))
+        )
+        self.records.received.append(
+            Received(
+                now,
+                request.sent_at,
+                request.process,
+                request.action,
+                request.kind,
+                request.external_ids[0],
+                request.event_id,
+                refused=reply.status is Status.REFUSED,
+                customer_known=known or request.payload is None,
+            )
+        )

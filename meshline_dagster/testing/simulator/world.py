@@ -1,0 +1,209 @@
+"""The CRM's side of a schedule: customers and orders, their states, and the outboxes in which these reach delivery.
+
+States arrive late, out of order, twice, with another content than before, or are taken back: what a CRM, a poll and a changed rule do.
+"""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.identity import external_id, sha256_hex
+from meshline_dagster.core.money import to_text
+from meshline_dagster.core.postings import OutboxRow
+from meshline_dagster.testing.oracle.records import Content
+from meshline_dagster.testing.oracle.truth import Derivation, EntityTruth
+from meshline_dagster.testing.simulator.server import KNOWN_SKUS
+
+__all__ = ["Publication", "World", "draw_world"]
+
+_FIRST_DAY = datetime(2017, 4, 1, tzinfo=UTC)
+_SKUS = sorted(KNOWN_SKUS)
+_UNKNOWN_SKU = "Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One build's outbox: every postable event of the entities that it touched, planned at a virtual second."""
+
+    at: float
+    touched: tuple[str, ...]
+    rows: tuple[OutboxRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All outboxes of a schedule, and what they amount to.
+
+    Attributes:
+        entities: by external id.
+    """
+
+    publications: tuple[Publication, ...]
+    entities: Mapping[str, EntityTruth]
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """One state of one entity: its derivation from one outbox on; None when it is taken back."""
+
+    row: OutboxRow
+    derivations: tuple[tuple[int, OutboxRow | None], ...]
+
+    def at(self, publication: int) -> OutboxRow | None:
+        """What the event is in an outbox."""
+        known = [row for since, row in self.derivations if since <= publication]
+        return known[-1] if known else None
+
+
+def draw_world(rng: random.Random, until: float) -> World:
+    """A few customers with a few orders each, published in a few outboxes; the last one, after the faults, holds everything."""
+    times = sorted(rng.uniform(0, until * 0.8) for _ in range(rng.randint(1, 6)))
+    events: dict[str, list[_Event]] = {}
+    for customer in range(rng.randint(1, 3)):
+        key = f"crm/account/{customer}"
+        events[key] = _customer(rng, key, len(times))
+        for order in range(rng.randint(1, 4)):
+            order_key = f"crm/opportunity/{customer}-{order}"
+            events[order_key] = _order(rng, order_key, key, len(times))
+    publications = [_publication(rng, events, number, at) for number, at in enumerate(times)]
+    everything = [row for found in events.values() for event in found if (row := event.at(len(times))) is not None]
+    publications.append(Publication(until, tuple(events), tuple(everything)))
+    entities = [_truth(key, found, publications) for key, found in events.items()]
+    return World(tuple(publications), {entity.external_id: entity for entity in entities})
+
+
+def _publication(rng: random.Random, events: Mapping[str, list[_Event]], number: int, at: float) -> Publication:
+    """What changed since the outbox before, and a few entities that did not: a replay of the same."""
+    changed = {
+        key for key, found in events.items() if any(since == number for e in found for since, _ in e.derivations)
+    }
+    touched = [key for key in events if key in changed or rng.random() < 0.2]  # noqa: PLR2004 - one in five
+    rows = [row for key in touched for event in events[key] if (row := event.at(number)) is not None]
+    return Publication(at, tuple(touched), tuple(rows))
+
+
+def _customer(rng: random.Random, key: str, publications: int) -> list[_Event]:
+    code = external_id("customer", key)
+    named = {"code": code, "name": f"Customer {key[-1]}", "country": None, "currency": "USD"}
+    first = _row(key, 1, DocumentKind.CUSTOMER, named, None)
+    derivations: list[tuple[int, OutboxRow | None]] = [(0, first)]
+    if rng.random() < 0.06:  # noqa: PLR2004 - seldom, because all of its orders wait
+        derivations[0] = (0, replace(first, payload={**named, "name": ""}))
+        if rng.random() < 0.7:  # noqa: PLR2004 - mostly somebody corrects it
+            derivations.append((rng.randint(1, publications), first))
+    events = [_Event(first, tuple(derivations))]
+    if rng.random() < 0.3:  # noqa: PLR2004 - a second version, which is never posted once the first is under way
+        second = _row(key, 2, DocumentKind.CUSTOMER, {**named, "name": "Renamed"}, None)
+        events.append(_Event(second, ((rng.randint(1, publications), second),)))
+    return events
+
+
+def _order(rng: random.Random, key: str, customer: str, publications: int) -> list[_Event]:
+    count = rng.choice((1, 1, 2, 2, 3, 4))
+    since = sorted(rng.randrange(publications) for _ in range(count))
+    if count > 1 and rng.random() < 0.25:  # noqa: PLR2004 - an older state comes after a newer one
+        place = rng.randrange(count - 1)
+        since[place], since[place + 1] = since[place + 1], since[place]
+    cancelled = rng.random() < 0.15  # noqa: PLR2004 - the last state
+    events = []
+    for version in range(1, count + 1):
+        payload = _order_payload(rng, key, customer)
+        if cancelled and version == count:
+            payload["status"] = "cancelled"
+        row = _row(key, version, DocumentKind.SALES_ORDER, payload, customer)
+        events.append(_Event(row, _derivations(rng, row, since[version - 1], publications)))
+    return events
+
+
+def _derivations(
+    rng: random.Random, row: OutboxRow, since: int, publications: int
+) -> tuple[tuple[int, OutboxRow | None], ...]:
+    """Usually one for good; now and then refused by the ERP at first, derived otherwise later, or taken back."""
+    later = rng.randint(since + 1, publications)
+    chance = rng.random()
+    if chance < 0.08:  # noqa: PLR2004 - an item that the ERP does not know
+        lines = [{**line, "sku": _UNKNOWN_SKU} for line in row.payload["lines"]]
+        refused = replace(row, payload={**row.payload, "lines": lines})
+        corrected = rng.random() < 0.6  # noqa: PLR2004 - mostly
+        return ((since, refused), (later, row)) if corrected else ((since, refused),)
+    if chance < 0.16:  # noqa: PLR2004 - rules, mappings or code have changed
+        payload = _order_payload(rng, row.entity_key, str(row.depends_on))
+        return (since, row), (later, replace(row, payload={**payload, "status": row.payload["status"]}))
+    if chance < 0.22:  # noqa: PLR2004 - a won deal was reopened, and often closed again
+        back = rng.randint(later, publications)
+        return ((since, row), (later, None), (back, row)) if back > later else ((since, row), (later, None))
+    return ((since, row),)
+
+
+def _order_payload(rng: random.Random, key: str, customer: str) -> dict[str, Any]:
+    lines = [_line(rng, place) for place in range(1, rng.randint(1, 3) + 1)]
+    return {
+        "order_number": key.rsplit("/", 1)[1],
+        "customer": external_id("customer", customer),
+        "customer_name": "Customer",
+        "currency": rng.choice(("USD", "EUR")),
+        "order_date": "2017-04-01",
+        "po_number": None,
+        "payment_terms": None,
+        "status": "open",
+        "amount": to_text(sum((Decimal(line["amount"]) for line in lines), Decimal(0))),
+        "lines": lines,
+    }
+
+
+def _line(rng: random.Random, place: int) -> dict[str, Any]:
+    quantity, cents = rng.randint(1, 9), rng.randint(1, 99_999)
+    return {
+        "line": str(place),
+        "sku": rng.choice(_SKUS),
+        "description": None,
+        "quantity": str(quantity),
+        "uom": "unit",
+        "unit_price": to_text(Decimal(cents) / 100),
+        "amount": to_text(Decimal(cents * quantity) / 100),
+        "tax_code": "standard",
+        "start": None,
+        "end": None,
+    }
+
+
+def _row(key: str, version: int, kind: DocumentKind, payload: dict[str, Any], customer: str | None) -> OutboxRow:
+    return OutboxRow(
+        event_id=sha256_hex(f"{key}/{version}".encode()),
+        entity_key=key,
+        document_kind=kind,
+        external_id=external_id(kind.value, key),
+        event_time=_FIRST_DAY + timedelta(days=version),
+        operation="create",
+        depends_on=customer,
+        amount=Decimal(payload.get("amount", "0")),
+        currency=payload["currency"] if customer else None,
+        document_date=date(2017, 4, 1) if customer else None,
+        payload=payload,
+    )
+
+
+def _truth(key: str, events: list[_Event], publications: list[Publication]) -> EntityTruth:
+    published = [row for one in publications for row in one.rows if row.entity_key == key]
+    final = [row for row in publications[-1].rows if row.entity_key == key]
+    row = events[0].row
+    return EntityTruth(key, row.external_id, row.depends_on, _derived(published), _derived(final))
+
+
+def _derived(rows: list[OutboxRow]) -> tuple[Derivation, ...]:
+    return tuple(
+        Derivation(
+            row.event_id, row.event_time.toordinal(), Content.of(row.document_kind, row.payload), _is_accepted(row)
+        )
+        for row in rows
+    )
+
+
+def _is_accepted(row: OutboxRow) -> bool:
+    if row.document_kind is DocumentKind.CUSTOMER:
+        return bool(row.payload["name"])
+    return all(line["sku"] in KNOWN_SKUS for line in row.payload["lines"])

@@ -1,0 +1,29 @@
+"""Seeded schedules of mixed faults: nothing lost, nothing twice, nothing out of order, in all three kinds of ERP."""
+
+import os
+
+import pytest
+
+from meshline_dagster.testing.simulator import Profile, draw_schedule, run_schedule
+from meshline_dagster.testing.simulator.report import Summary, run_many, told
+
+SEEDS = int(os.environ.get("MESHLINE_SIMULATED_SEEDS", "40"))
+"""How many seeds of each profile; `make simulate` runs thousands."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", list(Profile), ids=lambda profile: profile.value)
+def test_every_schedule_ends_exactly_once_in_effect_or_visibly_not(profile):
+    summary = Summary()
+    for part in run_many(range(SEEDS), [profile]):
+        summary.merge(part)
+    assert summary.failed == [], "\n".join(str(one) for one in summary.failed)
+    assert summary.schedules == SEEDS
+    assert summary.kills > SEEDS / 10
+    assert sum(summary.struck.values()) > SEEDS
+
+
+def test_a_seed_tells_the_same_story_each_time():
+    first, second = (list(told(run_schedule(draw_schedule(5, Profile.UNIQUE)))) for _ in range(2))
+    assert first == second
+    assert len(first) > 20
