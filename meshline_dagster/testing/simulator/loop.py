@@ -93,7 +93,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
             process.tasks.append(task)
         return task
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(  # type: ignore[override] # typeshed ties args to func
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
         """What would wait in a thread waits here for a drawn moment, and is then done in its caller's own step."""
         del executor
         return _Deferred(self, lambda: func(*args))

@@ -38,7 +38,7 @@ class ProcessStore(Store):
         """What delivery is told."""
         return not self._as_network
 
-    def write(self) -> AbstractContextManager[Connection]:
+    def write(self) -> AbstractContextManager[Connection]:  # type: ignore[override] # a generator's manager is one too
         """A transaction that may write."""
         return self._transaction(commit_of_caller())
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, TypeGuard
 
 from meshline_dagster import delivery
 
@@ -142,7 +142,7 @@ def _is_deadline(node: ast.expr) -> bool:
     return isinstance(node, ast.Call) and ast.unparse(node.func) == "asyncio.timeout"
 
 
-def _is_write(node: Any) -> bool:
+def _is_write(node: ast.AST) -> TypeGuard[ast.Call]:
     """A call of ``store.write()``, whatever the store is named."""
     return (
         isinstance(node, ast.Call)

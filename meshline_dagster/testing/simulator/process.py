@@ -81,7 +81,7 @@ class Process:
         self.tasks: list[asyncio.Task[Any]] = []
         self.struck: tuple[str, ...] = ()
         self.transaction: _Closable | None = None
-        self.on_end: Callable[[], None] = lambda: None
+        self.on_end: Callable[[], object] = lambda: None
         self._loop = loop
         self._interruption = interruption
         self._tell = tell
@@ -199,7 +199,9 @@ class Traced(Coroutine[Any, Any, Any]):
         self._suspended()
         return waits_for
 
-    def throw(self, kind: Any, value: BaseException | None = None, traceback: TracebackType | None = None, /) -> Any:
+    def throw(  # type: ignore[override] # one form for both of the typeshed's overloads
+        self, kind: Any, value: BaseException | None = None, traceback: TracebackType | None = None, /
+    ) -> Any:
         """One step that begins with an exception."""
         del traceback
         waits_for = self._coroutine.throw(kind if value is None else value)
