@@ -61,14 +61,14 @@ class LedgerMachine(RuleBasedStateMachine):
         self.published[entity].add(version)
         rows = [outbox(entity, number) for number in sorted(self.published[entity])]
         plan(self.store, rows, touched=[entity], options=OPTIONS, build_id=None, actor="plan", now=self.now)
-        gone = (S.PLANNED, S.RETRY_DUE, S.REJECTED, S.SUPERSEDED)
+        gone = (S.PLANNED, S.SHADOWED, S.RETRY_DUE, S.REJECTED, S.SUPERSEDED)
         reached = [v for v in self.published[entity] if self.states.get(f"{entity}/{v}", S.PLANNED) not in gone]
         for number in sorted(self.published[entity]):
             late = bool(reached) and number < max(reached)
             known = self.states.get(f"{entity}/{number}")
             if known is None:
                 self.states[f"{entity}/{number}"] = S.SUPERSEDED if late else S.PLANNED
-            elif known is S.SUPERSEDED and not late:
+            elif known is S.SHADOWED or (known is S.SUPERSEDED and not late):
                 self.states[f"{entity}/{number}"] = S.PLANNED
 
     @rule(holder=st.sampled_from(("one", "two")))
