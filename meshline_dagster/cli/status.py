@@ -10,6 +10,7 @@ import typer
 from meshline_dagster.cli.stores import opened_store
 
 if TYPE_CHECKING:
+    from meshline_dagster.core.pauses import Pause
     from meshline_dagster.governance.figures import Figures
     from meshline_dagster.store.engine import Store
 
@@ -43,11 +44,7 @@ def status(
 def print_obstacles(state: dict[str, Any]) -> None:
     """Pauses and failed verdicts: why nothing is posted."""
     for one in state["paused"]:
-        reason = f" ({one['reason']})" if one["reason"] else ""
-        typer.secho(
-            f"posting to {one['scope']} is paused by {one['actor']} since {one['since'][:16].replace('T', ' ')} UTC{reason}",
-            fg=typer.colors.YELLOW,
-        )
+        typer.secho(one["text"], fg=typer.colors.YELLOW)
     for one in state["failed_verdicts"]:
         typer.secho(
             f"the writer refuses while this stands failed: {one['subject']} / {one['check']}: {one['detail']}",
@@ -63,11 +60,18 @@ def obstacles(store: "Store") -> dict[str, Any]:
     with store.read() as connection:
         paused, failed = pauses_in_force(connection), failed_verdicts(connection)
     return {
-        "paused": [
-            {"scope": one.scope, "actor": one.actor, "reason": one.reason, "since": one.created_at.isoformat()}
-            for one in paused
-        ],
+        "paused": [_pause(one) for one in paused],
         "failed_verdicts": [{"subject": one.subject, "check": one.check_name, "detail": one.detail} for one in failed],
+    }
+
+
+def _pause(one: "Pause") -> dict[str, str | None]:
+    names = ("destination", "selling_entity", "customer")
+    return {name: getattr(one.scope, name) for name in names} | {
+        "actor": one.actor,
+        "reason": one.reason,
+        "since": one.created_at.isoformat(),
+        "text": str(one),
     }
 
 

@@ -10,6 +10,7 @@
         ├── AuthError          credentials refused
         ├── LeaseLostError     our lease was taken over: stop without writing
         ├── GateError          the writer may not post: the message says what stands in the way
+        │   └── PausedError    an operator or the calendar holds everything back: it waits
         ├── IllegalTransitionError  a ledger state change that the table does not allow
         ├── SourceError        the source answered something that its protocol does not allow
         └── QuotaExhaustedError    a daily limit is used up: stop cleanly and resume later
@@ -27,6 +28,7 @@ __all__ = [
     "LeaseHeldError",
     "LeaseLostError",
     "MeshlineError",
+    "PausedError",
     "PermanentError",
     "PlanChangedError",
     "QuotaExhaustedError",
@@ -84,6 +86,10 @@ class LeaseLostError(PermanentError):
 
 class GateError(PermanentError):
     """The writer may not post now. Clear what the message names, then run the writer again."""
+
+
+class PausedError(GateError):
+    """Posting is paused: nothing is lost, it waits. `meshline resume` ends a pause."""
 
 
 class IllegalTransitionError(PermanentError):

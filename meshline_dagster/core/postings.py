@@ -30,7 +30,12 @@ _MASTERS = frozenset({DocumentKind.CUSTOMER})
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """One event that may be posted. ``payload`` holds money and quantities as strings."""
+    """One event that may be posted. ``payload`` holds money and quantities as strings.
+
+    Attributes:
+        selling_entity: our company that sells; None for a customer.
+        customer_key: the entity of the customer that it is, or that it is for.
+    """
 
     event_id: str
     entity_key: str
@@ -43,6 +48,8 @@ class OutboxRow:
     currency: str | None
     document_date: date | None
     payload: Mapping[str, Any]
+    selling_entity: str | None = None
+    customer_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from meshline_dagster.core.errors import TransientError
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.delivery.committer import GroupCommitter, Work
 from meshline_dagster.delivery.gates import check_company, check_gates, plan_number
+from meshline_dagster.delivery.holds import Holds
 from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
 from meshline_dagster.delivery.outage import OutageGuard
 from meshline_dagster.delivery.recorder import Recorder
@@ -58,7 +59,7 @@ async def deliver(
         clock: UTC now. jitter: random numbers in [0, 1). Both are passed in for tests.
 
     Raises:
-        GateError: the writer may not post now.
+        GateError: the writer may not post now; a PausedError when everything is paused.
         AuthError, ConfigError: the ERP refuses us, or the set-up is wrong.
         LeaseLostError: another run took over; what is durable stays, nothing was written under the lost lease.
     """
@@ -112,6 +113,7 @@ class _Delivery:
             ttl=timedelta(seconds=2 * session.timeout + 10),
             clock=session.clock,
         )
+        self.holds = Holds(session)
         limit = 3 * self.capabilities.max_in_flight
         self.guard = OutageGuard(session.options.destination, limit=limit)
 
@@ -122,7 +124,7 @@ class _Delivery:
             self.store, held=lambda: self.leases.held, actor=self.session.actor, clock=self.clock
         ) as committer:
             recorder = Recorder(self.session, committer, self.leases)
-            requests = Requests(self.session, recorder, self.leases, self.guard)
+            requests = Requests(self.session, recorder, self.leases, self.guard, self.holds)
             keeper = asyncio.create_task(self.leases.keep())
             try:
                 while not self.report.outage and await self._pass_or_wait(requests, recorder, committer, deadline):
@@ -135,7 +137,12 @@ class _Delivery:
         with self.store.read() as connection:
             shards = list(range(self.options.shards))
             left = due_postings(
-                connection, self.options.destination, shards, now=datetime.max.replace(tzinfo=UTC), limit=_PASS
+                connection,
+                self.options.destination,
+                shards,
+                now=datetime.max.replace(tzinfo=UTC),
+                limit=_PASS,
+                held=self.holds.condition,
             )
         self.report.waiting = len(left)
         self.report.outage = self.guard.is_open
@@ -149,8 +156,10 @@ class _Delivery:
         with self.store.read() as connection:
             check_gates(connection, self.options)
             recorder.plan_number = plan_number(connection, self.options)
-            due = due_postings(connection, self.options.destination, shards, now=now, limit=_PASS)
-            later = next_due(connection, self.options.destination, shards)
+            self.holds.read(connection)
+            to, held = self.options.destination, self.holds.condition
+            due = due_postings(connection, to, shards, now=now, limit=_PASS, held=held)
+            later = next_due(connection, to, shards, now=now, held=held)
             elsewhere = open_shards(connection, self.options.destination) - set(shards)
             recorder.open_exceptions |= open_keys(connection, "delivery")
             recorder.refused = refused_states(connection, self.options.destination)

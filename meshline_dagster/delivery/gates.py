@@ -2,10 +2,10 @@
 
 from sqlalchemy import Connection
 
-from meshline_dagster.core.errors import GateError, PlanChangedError
+from meshline_dagster.core.errors import GateError, PausedError, PlanChangedError
 from meshline_dagster.delivery.options import DeliveryOptions, Mode
 from meshline_dagster.store.counters import current_value
-from meshline_dagster.store.pauses import pause_of
+from meshline_dagster.store.pauses import pauses_in_force
 from meshline_dagster.store.verdicts import failed_verdicts
 
 __all__ = ["check_company", "check_gates", "check_plan", "check_verdicts", "plan_number"]
@@ -15,20 +15,17 @@ def check_gates(connection: Connection, options: DeliveryOptions) -> None:
     """Raise unless the workflow may post now.
 
     Raises:
-        GateError: a table's verdict stands failed (named, with its detail), no cut-over date outside the sandbox, or an operator
-            has paused the destination.
+        PausedError: everything that goes to the destination is paused. What is paused in part is left out, row by row.
+        GateError: a table's verdict stands failed (named, with its detail), or no cut-over date outside the sandbox.
     """
     if options.mode is Mode.LIVE and not options.sandbox and options.effective_from is None:
         raise GateError(
             f"{options.destination} is not a sandbox and has no effective_from: set the cut-over date, "
             "so that deals booked before it are not posted again"
         )
-    paused = pause_of(connection, options.destination)
-    if paused is not None:
-        raise GateError(
-            f"posting to {paused.scope} is paused by {paused.actor} since {paused.created_at:%Y-%m-%d %H:%M} UTC"
-            f"{f' ({paused.reason})' if paused.reason else ''}: `meshline resume` ends it"
-        )
+    for paused in pauses_in_force(connection, options.destination):
+        if paused.scope.is_whole:
+            raise PausedError(f"{paused}: `meshline resume` ends it")
     check_verdicts(connection)
 
 

@@ -50,6 +50,8 @@ def outbox_rows(table: pa.Table) -> list[OutboxRow]:
             currency=row["currency"],
             document_date=row["document_date"],
             payload=json.loads(row["payload"]),
+            selling_entity=row.get("selling_entity"),  # a publication of an older version has neither
+            customer_key=row.get("customer_key"),
         )
         for row in table.to_pylist()
     ]

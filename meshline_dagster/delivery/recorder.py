@@ -134,11 +134,15 @@ class Recorder:
         for _ in rows:
             self._report.count(cause)
 
-    async def not_sent(self, rows: Sequence[Posting], attempts: Sequence[Attempt], now: datetime) -> None:
-        """Take an intent back: the lease would have ended before the request's deadline, so nothing was sent."""
+    async def not_sent(
+        self, rows: Sequence[Posting], attempts: Sequence[Attempt], now: datetime, *, cause: str
+    ) -> None:
+        """Take an intent back: nothing was sent.
+
+        Args:
+            cause: why not, e.g. ``paused``, or ``lease_too_short`` for the request's deadline.
+        """
         token, sending, due = self._leases.token, PostingState.SENDING, PostingState.RETRY_DUE
-        changes = [
-            Change(row, sending, due, token(row.shard), attempts=row.attempts, cause="lease_too_short") for row in rows
-        ]
+        changes = [Change(row, sending, due, token(row.shard), attempts=row.attempts, cause=cause) for row in rows]
         ends = [AttemptEnd(one.posting_id, one.request_id, now, "not_sent", "") for one in attempts]
         await self._committer.commit(Work(changes, closed=ends))

@@ -12,6 +12,7 @@ from meshline_dagster.core.errors import GateError, MeshlineError, PlanChangedEr
 from meshline_dagster.core.identity import sha256_hex
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.settle import Settled, after_answer, after_lookup
+from meshline_dagster.delivery.holds import Holds
 from meshline_dagster.delivery.options import MissingCustomer
 from meshline_dagster.delivery.outage import OutageGuard
 from meshline_dagster.delivery.recorder import Recorder, Results
@@ -29,10 +30,12 @@ _S = PostingState
 class Requests:
     """Sends and looks up for one delivery, with at most the ERP's number of requests in flight."""
 
-    def __init__(self, session: Session, recorder: Recorder, leases: ShardLeases, guard: OutageGuard) -> None:
+    def __init__(
+        self, session: Session, recorder: Recorder, leases: ShardLeases, guard: OutageGuard, holds: Holds
+    ) -> None:
         self._writer, self._options, self._report = session.writer, session.options, session.report
         self._clock, self._jitter, self._timeout = session.clock, session.jitter, session.timeout
-        self._recorder, self._leases, self._guard = recorder, leases, guard
+        self._recorder, self._leases, self._guard, self._holds = recorder, leases, guard, holds
         self._slots = asyncio.Semaphore(session.writer.capabilities.max_in_flight)
 
     async def send(self, batch: Sequence[Posting], before: Mapping[str, Posting]) -> None:
@@ -46,6 +49,8 @@ class Requests:
         rows: list[Posting] = []
         documents: list[Document] = []
         for row in batch:
+            if self._holds.stops([row]):
+                continue
             if sha256_hex(row.payload.encode()) != row.fingerprint:
                 forged.append(row)
                 continue
@@ -96,7 +101,9 @@ class Requests:
         await self._recorder.record(results, attempts)
 
     async def _send(self, rows: Sequence[Posting], documents: Sequence[Document]) -> None:
-        """The wait for a slot may be long, so the lease is looked at once more: no request starts unless it outlives the deadline."""
+        """The wait for a slot may be long, so pauses and lease are looked at once more: no request starts unless the lease outlives
+        its deadline.
+        """
         now = self._clock()
         attempts = [self._recorder.attempt(row, "post", now) for row in rows]
         try:
@@ -104,12 +111,18 @@ class Requests:
         except (GateError, PlanChangedError):  # nothing is sent; the next pass reads again, or says why not
             return
         async with self._slots:
-            covered = all(self._leases.covers(row.shard, self._timeout) for row in rows)
-            answers = await self._post(documents) if covered else None
-        if answers is None:
-            await self._recorder.not_sent(rows, attempts, self._clock())
+            await self._holds.refresh()
+            why_not = self._why_not(rows)
+            answers = [] if why_not else await self._post(documents)
+        if why_not:
+            await self._recorder.not_sent(rows, attempts, self._clock(), cause=why_not)
         else:
             await self._record(rows, attempts, answers, self._clock())
+
+    def _why_not(self, rows: Sequence[Posting]) -> str | None:
+        """What forbids a request at the last moment, in a word for the ledger; None when nothing does."""
+        covered = all(self._leases.covers(row.shard, self._timeout) for row in rows)
+        return self._holds.stops(rows) if covered else "lease_too_short"
 
     async def _post(self, documents: Sequence[Document]) -> list[Answer]:
         """Ask the writer; whatever goes wrong in it, the ERP may have acted: that is unknown, not failed."""

@@ -22,7 +22,7 @@ from meshline_dagster.store.builds import last_planned, replay_wanted
 from meshline_dagster.store.feeds import feed_state_of
 from meshline_dagster.store.manifest import has_new_files
 from meshline_dagster.store.mappings import mapping_seq
-from meshline_dagster.store.pauses import pause_of
+from meshline_dagster.store.pauses import held, pauses_in_force
 from meshline_dagster.store.postings import due_postings
 from meshline_dagster.warehouse.publish import published
 
@@ -82,15 +82,15 @@ def reasons_to_run(settings: SyncSettings, feeds: Sequence[FeedSpec], meshline: 
         planned = last_planned(connection)
         unseen = has_new_files(connection, names, planned.landing_to if planned else 0)
         decided = mapping_seq(connection) > (planned.mapping_to if planned else 0)
-        due = bool(due_postings(connection, to, range(settings.delivery().shards), now=now, limit=1))
+        paused = held(pause.scope for pause in pauses_in_force(connection, to))
+        due = bool(due_postings(connection, to, range(settings.delivery().shards), now=now, limit=1, held=paused))
         replay = replay_wanted(connection)
-        paused = pause_of(connection, to) is not None
         watermarks = {name: feed_state_of(connection, name).watermark for name in names}
     waiting = {
         "a mapping was decided": decided,
         "a replay was asked for": replay,
         "landed rows wait for a build": unseen,
-        "postings are due": due and settings.mode is Mode.LIVE and not paused,
+        "postings are due": due and settings.mode is Mode.LIVE,
         "a hold has outlived its limit": _hold_is_over(meshline, now),
     }
     reasons = [text for text, holds in waiting.items() if holds]

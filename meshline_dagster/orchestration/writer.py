@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 import pyarrow.parquet as pq
 
-from meshline_dagster.core.errors import GateError
+from meshline_dagster.core.errors import GateError, PausedError
 from meshline_dagster.delivery.engine import DeliveryReport, deliver
 from meshline_dagster.delivery.gates import check_verdicts
 from meshline_dagster.delivery.plan import PlanReport, outbox_rows, plan
@@ -20,7 +20,6 @@ from meshline_dagster.orchestration.connect import connect_writer
 from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.settings import SyncSettings
 from meshline_dagster.store.ledger_reports import ledger_summary
-from meshline_dagster.store.pauses import pause_of
 from meshline_dagster.warehouse.publish import published
 
 __all__ = ["plan_published", "postings_asset", "postings_key"]
@@ -51,12 +50,12 @@ def postings_asset(settings: SyncSettings) -> dg.AssetsDefinition:
         try:
             with store.read() as connection:
                 check_verdicts(connection)
-                paused = pause_of(connection, options.destination)
             planned = plan_published(settings, meshline, actor=context.run.run_id)
-            if paused is not None:
-                context.log.warning("posting to %s is paused by %s: what is planned waits", paused.scope, paused.actor)
+            try:
+                report = asyncio.run(deliver(store, connect_writer(settings), options, actor=context.run.run_id))
+            except PausedError as pause:
+                context.log.warning("%s; what is open waits", pause)
                 return dg.MaterializeResult(metadata={"paused": True} | _metadata(settings, meshline, planned, None))
-            report = asyncio.run(deliver(store, connect_writer(settings), options, actor=context.run.run_id))
         except GateError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         if report.outage:

@@ -82,7 +82,7 @@ _CLOSED = {name: attempt.c[name].type for name in ("posting_id", "request_id", "
 _NEW = (
     *("destination", "entity_key", "document_kind", "event_id", "revision", "key", "external_id", "operation"),
     *("event_time", "depends_on", "shard", "payload", "fingerprint", "amount", "currency", "document_date", "state"),
-    *("attempts", "cause", "created_at", "updated_at"),
+    *("selling_entity", "customer_key", "attempts", "cause", "created_at", "updated_at"),
 )
 
 
@@ -101,7 +101,7 @@ def insert_postings(
                 *(destination, row.entity_key, row.document_kind.value, row.event_id, plan.revision, key),
                 *(row.external_id, row.operation, row.event_time, row.depends_on, shard_of(row.entity_key, shards)),
                 *(canonical_json(row.payload).decode(), plan.fingerprint, row.amount, row.currency),
-                *(row.document_date, plan.state.value, 0, plan.cause, now, now),
+                *(row.document_date, plan.state.value, row.selling_entity, row.customer_key, 0, plan.cause, now, now),
             )
         )
         detail = {"entity": row.entity_key, "fingerprint": plan.fingerprint, "cause": plan.cause}

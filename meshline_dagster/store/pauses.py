@@ -1,65 +1,67 @@
-"""Pauses: while one is in force, the writer posts nothing to its destination."""
+"""Pauses in the ops store, and their condition over ledger rows: the same rule as ``Scope.holds``, for the database."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, false, func, insert, or_, select, update
 
+from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.pauses import Pause, Scope
 from meshline_dagster.store import audit
 from meshline_dagster.store.counters import next_values
 from meshline_dagster.store.tables import pause as pauses
+from meshline_dagster.store.tables import posting
 
-__all__ = ["ALL", "Pause", "pause", "pause_of", "pauses_in_force", "resume"]
-
-ALL = "all"
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """A pause in force."""
-
-    scope: str
-    actor: str
-    reason: str
-    created_at: datetime
+__all__ = ["held", "pause", "pauses_in_force", "resume"]
 
 
-def pause(connection: Connection, scope: str, *, actor: str, reason: str, now: datetime) -> None:
-    """Pause a destination, or ``all``. Pausing twice keeps the first."""
-    if _of(connection, [scope]):
+def pause(connection: Connection, scope: Scope, *, actor: str, reason: str, now: datetime) -> None:
+    """Pause a scope. Pausing twice keeps the first."""
+    if connection.execute(select(pauses.c.id).where(_is(scope)).limit(1)).first():
         return
     (number,) = next_values(connection, "pause")
-    connection.execute(
-        insert(pauses).values(id=number, scope=scope, actor=actor, reason=reason, created_at=now, resumed_at=None)
-    )
+    values = {**asdict(scope), "actor": actor, "reason": reason, "created_at": now, "resumed_at": None}
+    connection.execute(insert(pauses).values(id=number, **values))
     audit.append(connection, [audit.Entry(actor, "posting.paused", f"pause:{scope}", {"reason": reason})], at=now)
 
 
-def resume(connection: Connection, scope: str, *, actor: str, now: datetime) -> bool:
-    """End a pause. False when none was in force."""
-    ended = connection.execute(
-        update(pauses).where(pauses.c.scope == scope, pauses.c.resumed_at.is_(None)).values(resumed_at=now)
-    )
+def resume(connection: Connection, scope: Scope, *, actor: str, now: datetime) -> bool:
+    """End the pause of exactly this scope. False when none was in force."""
+    ended = connection.execute(update(pauses).where(_is(scope)).values(resumed_at=now))
     if ended.rowcount:
         audit.append(connection, [audit.Entry(actor, "posting.resumed", f"pause:{scope}", {})], at=now)
     return bool(ended.rowcount)
 
 
-def pause_of(connection: Connection, destination: str) -> Pause | None:
-    """The pause that stops a destination now; None when it may post."""
-    found = _of(connection, [destination, ALL])
-    return found[0] if found else None
+def pauses_in_force(connection: Connection, destination: str | None = None) -> list[Pause]:
+    """Every pause that is in force, oldest first; of one destination, where one is given."""
+    names = ("destination", "selling_entity", "customer", "actor", "reason", "created_at")
+    query = select(*[pauses.c[name] for name in names]).where(pauses.c.resumed_at.is_(None)).order_by(pauses.c.id)
+    if destination is not None:
+        query = query.where(or_(pauses.c.destination.is_(None), pauses.c.destination == destination))
+    return [Pause(Scope(*row[:3]), *row[3:]) for row in connection.execute(query)]
 
 
-def pauses_in_force(connection: Connection) -> list[Pause]:
-    """Every pause that nobody has ended, oldest first."""
-    query = (
-        select(pauses.c.scope, pauses.c.actor, pauses.c.reason, pauses.c.created_at)
-        .where(pauses.c.resumed_at.is_(None))
-        .order_by(pauses.c.id)
-    )
-    return [Pause(*row) for row in connection.execute(query)]
+def held(scopes: Iterable[Scope]) -> ColumnElement[bool]:
+    """The condition over ``posting`` that one of these scopes holds a row. It is never NULL."""
+    return or_(false(), *[_holds(scope) for scope in scopes])
 
 
-def _of(connection: Connection, scopes: list[str]) -> list[Pause]:
-    return [one for one in pauses_in_force(connection) if one.scope in scopes]
+def _holds(scope: Scope) -> ColumnElement[bool]:
+    master = posting.c.document_kind == DocumentKind.CUSTOMER.value
+    parts: list[ColumnElement[bool]] = []
+    if scope.destination is not None:
+        parts.append(posting.c.destination == scope.destination)
+    if scope.selling_entity is not None:
+        parts.append(~master & (func.coalesce(posting.c.selling_entity, scope.selling_entity) == scope.selling_entity))
+    if scope.customer is not None:
+        key, tail = func.coalesce(posting.c.customer_key, ""), f"/{scope.customer}"
+        ends = func.substr(key, func.length(key) - len(tail) + 1) == tail  # LIKE would overlook case on SQLite
+        parts.append(or_(key == scope.customer, ends, and_(posting.c.customer_key.is_(None), ~master)))
+    return and_(*parts) if parts else posting.c.id.is_not(None)
+
+
+def _is(scope: Scope) -> ColumnElement[bool]:
+    same = [pauses.c[name].is_not_distinct_from(value) for name, value in asdict(scope).items()]
+    return and_(*same, pauses.c.resumed_at.is_(None))

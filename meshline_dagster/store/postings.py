@@ -9,7 +9,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, case, func, or_, select, true
 
 from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.ledger import PostingState
@@ -45,6 +45,8 @@ class Posting:
     operation: str
     event_time: datetime
     depends_on: str | None
+    selling_entity: str | None
+    customer_key: str | None
     shard: int
     payload: str
     fingerprint: str
@@ -104,11 +106,20 @@ def postings_of(connection: Connection, ids: Sequence[int]) -> list[Posting]:
 
 
 def due_postings(
-    connection: Connection, destination: str, shards: Sequence[int], *, now: datetime, limit: int
+    connection: Connection,
+    destination: str,
+    shards: Sequence[int],
+    *,
+    now: datetime,
+    limit: int,
+    held: ColumnElement[bool] | None = None,
 ) -> list[Posting]:
     """The oldest open row of each entity in these shards, if it is due now and nothing holds it back; masters first.
 
     Held back are: rows whose customer is not posted yet, and entities with a dead posting.
+
+    Args:
+        held: a condition over ``posting``: rows that an operator holds back, too.
     """
     place = func.row_number().over(partition_by=posting.c.entity_key, order_by=(posting.c.event_time, posting.c.id))
     opened = (
@@ -143,6 +154,7 @@ def due_postings(
             or_(opened.c.due_at.is_(None), opened.c.due_at <= now),
             or_(opened.c.depends_on.is_(None), master_posted),
             ~entity_dead,
+            true() if held is None else ~held,
         )
         .order_by(masters_first, posting.c.event_time, posting.c.id)
         .limit(limit)
@@ -186,11 +198,20 @@ def open_shards(connection: Connection, destination: str) -> set[int]:
     return set(connection.execute(query).scalars())
 
 
-def next_due(connection: Connection, destination: str, shards: Sequence[int]) -> datetime | None:
-    """When the next posting that waits for its time is due; None when none waits."""
+def next_due(
+    connection: Connection,
+    destination: str,
+    shards: Sequence[int],
+    *,
+    now: datetime,
+    held: ColumnElement[bool] | None = None,
+) -> datetime | None:
+    """When the next posting that waits for nothing but its time is due; None when none waits."""
     query = select(func.min(posting.c.due_at, type_=posting.c.due_at.type)).where(
         posting.c.destination == destination,
         among(connection, posting.c.shard, shards),
         is_open(posting),
+        posting.c.due_at > now,
+        true() if held is None else ~held,
     )
     return connection.execute(query).scalar_one_or_none()

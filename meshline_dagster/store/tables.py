@@ -137,6 +137,8 @@ posting = Table(
     Column("operation", String(20), nullable=False),
     Column("event_time", UtcDateTime, nullable=False),
     Column("depends_on", String(300)),
+    Column("selling_entity", String(100)),
+    Column("customer_key", String(300)),
     Column("shard", Integer, nullable=False),
     Column("payload", Text, nullable=False),
     Column("fingerprint", String(64), nullable=False),
@@ -289,12 +291,14 @@ build = Table(
     CheckConstraint("status IN ('running', 'succeeded', 'failed')", name="status"),
 )
 
-# One pause of posting, for a destination or for all; in force until it is resumed.
+# One pause of posting: what fits every part that is not NULL waits until it is resumed.
 pause = Table(
     "pause",
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
-    Column("scope", String(60), nullable=False),
+    Column("destination", String(60)),
+    Column("selling_entity", String(100)),
+    Column("customer", String(300)),
     Column("actor", String(100), nullable=False),
     Column("reason", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),

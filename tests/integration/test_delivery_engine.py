@@ -12,6 +12,7 @@ from sqlalchemy import select
 from meshline_dagster.core.documents import Document, DocumentKind
 from meshline_dagster.core.errors import GateError
 from meshline_dagster.core.identity import external_id
+from meshline_dagster.core.pauses import Scope
 from meshline_dagster.core.postings import OutboxRow
 from meshline_dagster.delivery.engine import deliver
 from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
@@ -248,7 +249,7 @@ def test_the_writer_refuses_while_a_verdict_stands_failed_and_says_which(ops):
 def test_a_paused_destination_is_refused_and_the_refusal_names_who_paused_it(ops):
     plan_rows(ops, [customer(), order(1)])
     with ops.write() as connection:
-        pause(connection, "memory", actor="cli:controller", reason="month end", now=START)
+        pause(connection, Scope("memory"), actor="cli:controller", reason="month end", now=START)
     erp = MemoryErp()
     with pytest.raises(GateError, match=r"paused by cli:controller .*month end"):
         run(ops, MemoryWriter(erp))
@@ -260,7 +261,7 @@ def test_a_pause_in_the_middle_of_a_delivery_stops_it_before_the_next_pass(ops):
 
     def paused_while_the_customer_is_posted(document):
         with ops.write() as connection:
-            pause(connection, "all", actor="cli:controller", reason="", now=START)
+            pause(connection, Scope(), actor="cli:controller", reason="", now=START)
 
     erp = MemoryErp(faults=paused_while_the_customer_is_posted)
     with pytest.raises(GateError, match="paused"):
@@ -402,7 +403,7 @@ def test_a_pause_in_the_middle_of_a_pass_lets_no_further_request_out(ops):
     def paused_at_the_third(document):
         if len(erp.writes) == 3:
             with ops.write() as connection:
-                pause(connection, "memory", actor="cli:controller", reason="", now=START)
+                pause(connection, Scope("memory"), actor="cli:controller", reason="", now=START)
 
     erp = MemoryErp(faults=paused_at_the_third, latency=0.02)
     with pytest.raises(GateError, match="paused"):

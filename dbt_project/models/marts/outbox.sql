@@ -68,6 +68,8 @@ orders as (
             else 'amend'
         end as operation,
         case when events.status = 'open' then customers.customer_key end as depends_on,
+        events.selling_entity,
+        customers.customer_key,
         events.amount,
         events.currency,
         events.booking_date as document_date,
@@ -127,6 +129,8 @@ customers as (
         states.first_seen as event_time,
         'create' as operation,
         cast(null as varchar) as depends_on,
+        cast(null as varchar) as selling_entity,
+        states.entity_key as customer_key,
         cast(0 as decimal(38, 9)) as amount,
         coalesce(states.newest.currency, policy.default_currency) as currency,
         cast(null as date) as document_date,

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from meshline_dagster.core.errors import GateError, LeaseLostError
+from meshline_dagster.core.pauses import Scope
 from meshline_dagster.delivery.engine import deliver
 from meshline_dagster.delivery.options import DeliveryOptions, Mode
 from meshline_dagster.delivery.plan import plan
@@ -242,11 +243,11 @@ class _Simulation:
     async def _paused(self, start: float, end: float) -> None:
         await asyncio.sleep(start)
         with self.store.write() as connection:
-            pause(connection, _DESTINATION, actor="operator", reason="drawn", now=self._now())
+            pause(connection, Scope(_DESTINATION), actor="operator", reason="drawn", now=self._now())
         self.tell("posting is paused")
         await asyncio.sleep(end - start)
         with self.store.write() as connection:
-            resume(connection, _DESTINATION, actor="operator", now=self._now())
+            resume(connection, Scope(_DESTINATION), actor="operator", now=self._now())
         self.tell("posting is resumed")
 
     def _writer(self, process: Process) -> SimulatedWriter:

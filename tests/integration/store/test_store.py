@@ -23,7 +23,6 @@ from meshline_dagster.store.exceptions import (
 from meshline_dagster.store.feeds import advance_watermark, feed_state_of, known_schemas, record_schema
 from meshline_dagster.store.manifest import NewFile, add_files, has_new_files, live_files, new_files, replace_files
 from meshline_dagster.store.mappings import active_mappings, add_mapping, changed_values, mapping_seq, revoke_mapping
-from meshline_dagster.store.pauses import pause, pause_of, resume
 from meshline_dagster.store.tables import audit_entry, metadata
 from meshline_dagster.store.verdicts import failed_verdicts, record_verdict
 
@@ -179,18 +178,6 @@ def test_a_verdict_stands_until_the_next_one(ops):
         assert [one.subject for one in failed_verdicts(connection)] == ["outbox"]
         record_verdict(connection, "outbox", "contract", passed=True, **verdict)
         assert failed_verdicts(connection) == []
-
-
-def test_a_pause_covers_its_destination_or_all(ops):
-    with ops.write() as connection:
-        pause(connection, "all", actor="a", reason="close", now=NOW)
-        pause(connection, "all", actor="b", reason="again", now=NOW)
-        assert pause_of(connection, "erp").actor == "a"
-        assert resume(connection, "all", actor="a", now=NOW)
-        assert pause_of(connection, "erp") is None
-        pause(connection, "other", actor="a", reason="", now=NOW)
-        assert pause_of(connection, "erp") is None
-        assert not resume(connection, "erp", actor="a", now=NOW)
 
 
 def test_builds_start_from_the_last_planned_one_and_cover_every_replay_asked_for_since(ops):

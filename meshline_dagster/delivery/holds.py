@@ -1,0 +1,59 @@
+"""What an operator holds back right now, as of a moment ago: looked at again just before each request starts.
+
+A query per request would cost more than the request's own bookkeeping. So the answer is remembered for half a second, and who needs it
+later than that has it read again, once for all who wait.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection
+
+from meshline_dagster.core.pauses import Pause, held_back
+from meshline_dagster.delivery.session import Session
+from meshline_dagster.store.pauses import held, pauses_in_force
+from meshline_dagster.store.postings import Posting
+
+__all__ = ["Holds"]
+
+_FRESH = timedelta(seconds=0.5)
+
+
+class Holds:
+    """The pauses of one delivery's destination."""
+
+    def __init__(self, session: Session) -> None:
+        self._store, self._options, self._clock = session.store, session.options, session.clock
+        self._pauses: list[Pause] = []
+        self._at: datetime | None = None
+        self._reading = asyncio.Lock()
+
+    def read(self, connection: Connection) -> None:
+        """Look now."""
+        at = self._clock()
+        self._pauses, self._at = pauses_in_force(connection, self._options.destination), at
+
+    async def refresh(self) -> None:
+        """Look again unless somebody did within the last half second."""
+        if self._is_fresh():
+            return
+        async with self._reading:
+            if not self._is_fresh():
+                await asyncio.to_thread(self._read)
+
+    def stops(self, rows: Sequence[Posting]) -> str | None:
+        """Why a request with these rows may not start, in a word for the ledger; None when it may."""
+        return "paused" if any(held_back(self._pauses, row) for row in rows) else None
+
+    @property
+    def condition(self) -> ColumnElement[bool]:
+        """The condition over ``posting`` that a row is held back."""
+        return held(pause.scope for pause in self._pauses)
+
+    def _is_fresh(self) -> bool:
+        return self._at is not None and self._clock() - self._at < _FRESH
+
+    def _read(self) -> None:
+        with self._store.read() as connection:
+            self.read(connection)
