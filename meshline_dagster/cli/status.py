@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from meshline_dagster.cli.stores import opened_store
+from meshline_dagster.cli.stores import now, opened_store
 
 if TYPE_CHECKING:
     from meshline_dagster.core.pauses import Pause
@@ -39,6 +39,8 @@ def status(
     if state["as_of"] is not None:
         typer.echo(f"as of {state['as_of'][:16].replace('T', ' ')} UTC (build {state['build']})")
     print_obstacles(state)
+    for one in state["freezes_to_come"][:3]:
+        typer.echo(f"to come: {one['text']}")
 
 
 def print_obstacles(state: dict[str, Any]) -> None:
@@ -53,14 +55,22 @@ def print_obstacles(state: dict[str, Any]) -> None:
 
 
 def obstacles(store: "Store") -> dict[str, Any]:
-    """Pauses in force and verdicts that stand failed, as plain JSON."""
+    """Pauses in force, the close calendar's included, and verdicts that stand failed, as plain JSON."""
+    from meshline_dagster.core.pauses import frozen
+    from meshline_dagster.store.calendar import calendars
     from meshline_dagster.store.pauses import pauses_in_force
     from meshline_dagster.store.verdicts import failed_verdicts
 
     with store.read() as connection:
         paused, failed = pauses_in_force(connection), failed_verdicts(connection)
+        found, moment = calendars(connection), now()
+    for destination, calendar in found.items():
+        paused += frozen(calendar, destination, moment)
+    later = [(name, one) for name, calendar in found.items() for one in calendar if one.start > moment]
+    later.sort(key=lambda pair: pair[1].start)
     return {
         "paused": [_pause(one) for one in paused],
+        "freezes_to_come": [_pause(one.as_pause(name)) for name, one in later],
         "failed_verdicts": [{"subject": one.subject, "check": one.check_name, "detail": one.detail} for one in failed],
     }
 
@@ -71,6 +81,7 @@ def _pause(one: "Pause") -> dict[str, str | None]:
         "actor": one.actor,
         "reason": one.reason,
         "since": one.created_at.isoformat(),
+        "until": None if one.until is None else one.until.isoformat(),
         "text": str(one),
     }
 

@@ -7,7 +7,10 @@ from typing import Protocol
 
 from meshline_dagster.core.documents import DocumentKind
 
-__all__ = ["Pausable", "Pause", "Scope", "held_back"]
+__all__ = ["CALENDAR", "Freeze", "Pausable", "Pause", "Scope", "frozen", "held_back"]
+
+CALENDAR = "the close calendar"
+"""Who pauses when a freeze of the calendar does."""
 
 
 class Pausable(Protocol):
@@ -82,17 +85,42 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A pause in force: by whom, why, since when (UTC)."""
+    """A pause in force: by whom, why, since when (UTC); ``until`` when, if that is known."""
 
     scope: Scope
     actor: str
     reason: str
     created_at: datetime
+    until: datetime | None = None
 
     def __str__(self) -> str:
         """One line for whoever meets it."""
+        end = f" until {self.until:%Y-%m-%d %H:%M} UTC" if self.until else ""
         why = f" ({self.reason})" if self.reason else ""
-        return f"posting to {self.scope} is paused by {self.actor} since {self.created_at:%Y-%m-%d %H:%M} UTC{why}"
+        return f"posting to {self.scope} is paused by {self.actor} since {self.created_at:%Y-%m-%d %H:%M} UTC{end}{why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """A time in which nothing is posted, e.g. a month's close: from ``start`` until before ``end`` (UTC).
+
+    Attributes:
+        selling_entity: only what this company of ours sells; None: everything.
+    """
+
+    start: datetime
+    end: datetime
+    selling_entity: str | None = None
+    reason: str = ""
+
+    def as_pause(self, destination: str) -> Pause:
+        """The pause that it is while it lasts."""
+        return Pause(Scope(destination, self.selling_entity), CALENDAR, self.reason, self.start, self.end)
+
+
+def frozen(freezes: Iterable[Freeze], destination: str, now: datetime) -> list[Pause]:
+    """The pauses that the calendar asks for now."""
+    return [one.as_pause(destination) for one in freezes if one.start <= now < one.end]
 
 
 def held_back(pauses: Iterable[Pause], row: Pausable) -> Pause | None:

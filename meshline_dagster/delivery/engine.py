@@ -22,6 +22,7 @@ from meshline_dagster.delivery.requests import Requests
 from meshline_dagster.delivery.session import DeliveryReport, Session, utc_now
 from meshline_dagster.delivery.shards import ShardLeases
 from meshline_dagster.erp.protocol import ErpWriter
+from meshline_dagster.store.calendar import remember_calendar
 from meshline_dagster.store.engine import Store
 from meshline_dagster.store.exceptions import open_keys, raise_exceptions
 from meshline_dagster.store.ledger_writes import Change
@@ -63,8 +64,9 @@ async def deliver(
         AuthError, ConfigError: the ERP refuses us, or the set-up is wrong.
         LeaseLostError: another run took over; what is durable stays, nothing was written under the lost lease.
     """
+    remember_calendar(store, options.destination, options.freezes, actor=actor, now=clock())
     with store.read() as connection:
-        check_gates(connection, options)
+        check_gates(connection, options, now=clock())
     session = Session(store, writer, options, actor, clock, jitter, DeliveryReport())
     if options.mode is Mode.SHADOW:
         return session.report
@@ -154,7 +156,7 @@ class _Delivery:
         shards = await asyncio.to_thread(self.leases.take)
         now = self.clock()
         with self.store.read() as connection:
-            check_gates(connection, self.options)
+            check_gates(connection, self.options, now=now)
             recorder.plan_number = plan_number(connection, self.options)
             self.holds.read(connection)
             to, held = self.options.destination, self.holds.condition

@@ -1,17 +1,20 @@
 """What must hold before anything is sent. The writer checks it itself, since anybody can launch it."""
 
+from datetime import datetime
+
 from sqlalchemy import Connection
 
 from meshline_dagster.core.errors import GateError, PausedError, PlanChangedError
+from meshline_dagster.core.pauses import CALENDAR, Pause, frozen
 from meshline_dagster.delivery.options import DeliveryOptions, Mode
 from meshline_dagster.store.counters import current_value
 from meshline_dagster.store.pauses import pauses_in_force
 from meshline_dagster.store.verdicts import failed_verdicts
 
-__all__ = ["check_company", "check_gates", "check_plan", "check_verdicts", "plan_number"]
+__all__ = ["check_company", "check_gates", "check_plan", "check_verdicts", "pauses_now", "plan_number"]
 
 
-def check_gates(connection: Connection, options: DeliveryOptions) -> None:
+def check_gates(connection: Connection, options: DeliveryOptions, *, now: datetime) -> None:
     """Raise unless the workflow may post now.
 
     Raises:
@@ -23,10 +26,15 @@ def check_gates(connection: Connection, options: DeliveryOptions) -> None:
             f"{options.destination} is not a sandbox and has no effective_from: set the cut-over date, "
             "so that deals booked before it are not posted again"
         )
-    for paused in pauses_in_force(connection, options.destination):
+    for paused in pauses_now(connection, options, now=now):
         if paused.scope.is_whole:
-            raise PausedError(f"{paused}: `meshline resume` ends it")
+            raise PausedError(str(paused) if paused.actor == CALENDAR else f"{paused}: `meshline resume` ends it")
     check_verdicts(connection)
+
+
+def pauses_now(connection: Connection, options: DeliveryOptions, *, now: datetime) -> list[Pause]:
+    """What operators and the close calendar hold back at this moment."""
+    return pauses_in_force(connection, options.destination) + frozen(options.freezes, options.destination, now)
 
 
 def check_verdicts(connection: Connection) -> None:

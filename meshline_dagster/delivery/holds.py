@@ -1,4 +1,4 @@
-"""What an operator holds back right now, as of a moment ago: looked at again just before each request starts.
+"""What operators and the close calendar hold back right now, as of a moment ago: looked at again just before each request starts.
 
 A query per request would cost more than the request's own bookkeeping. So the answer is remembered for half a second, and who needs it
 later than that has it read again, once for all who wait.
@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection
 
 from meshline_dagster.core.pauses import Pause, held_back
+from meshline_dagster.delivery.gates import pauses_now
 from meshline_dagster.delivery.session import Session
-from meshline_dagster.store.pauses import held, pauses_in_force
+from meshline_dagster.store.pauses import held
 from meshline_dagster.store.postings import Posting
 
 __all__ = ["Holds"]
@@ -21,7 +22,7 @@ _FRESH = timedelta(seconds=0.5)
 
 
 class Holds:
-    """The pauses of one delivery's destination."""
+    """The pauses of one delivery's destination, the calendar's included."""
 
     def __init__(self, session: Session) -> None:
         self._store, self._options, self._clock = session.store, session.options, session.clock
@@ -32,7 +33,7 @@ class Holds:
     def read(self, connection: Connection) -> None:
         """Look now."""
         at = self._clock()
-        self._pauses, self._at = pauses_in_force(connection, self._options.destination), at
+        self._pauses, self._at = pauses_now(connection, self._options, now=at), at
 
     async def refresh(self) -> None:
         """Look again unless somebody did within the last half second."""

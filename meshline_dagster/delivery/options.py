@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
+from meshline_dagster.core.pauses import Freeze
+
 __all__ = ["DeliveryOptions", "MissingCustomer", "Mode"]
 
 
@@ -33,6 +35,7 @@ class DeliveryOptions:
         missing_customer: whether customers are created; the ERP is asked first either way.
         shards: how many leases the entities are spread over; fixed for the life of a ledger.
         max_attempts: refusals "for now" until a posting is dead.
+        freezes: the close calendar: times in which nothing is posted.
         patience: seconds to wait in one run for retries, unsettled answers and shards held by other runs.
     """
 
@@ -45,3 +48,4 @@ class DeliveryOptions:
     shards: int = 16
     max_attempts: int = 8
     patience: float = 90.0
+    freezes: tuple[Freeze, ...] = ()

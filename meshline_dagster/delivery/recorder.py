@@ -45,7 +45,7 @@ class Recorder:
 
     def __init__(self, session: Session, committer: GroupCommitter, leases: ShardLeases) -> None:
         self._report, self._committer, self._leases = session.report, committer, leases
-        self._options, self.plan_number = session.options, 0
+        self._options, self._clock, self.plan_number = session.options, session.clock, 0
         self._name, self._numbers = uuid.uuid4().hex[:24], itertools.count(1)
         self.open_exceptions: set[str] = set()
         self.refused: dict[str, datetime] = {}
@@ -123,7 +123,7 @@ class Recorder:
         await self._committer.commit(Work(results.changes, opened, results.ends, results.findings, results.resolved))
 
     def _check(self, connection: Connection) -> None:
-        check_gates(connection, self._options)
+        check_gates(connection, self._options, now=self._clock())
         check_plan(connection, self._options, self.plan_number)
 
     async def put_aside(self, rows: Sequence[Posting], cause: str) -> None:

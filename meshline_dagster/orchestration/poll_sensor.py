@@ -12,6 +12,7 @@ import dagster as dg
 import duckdb
 
 from meshline_dagster.core.errors import MeshlineError
+from meshline_dagster.delivery.gates import pauses_now
 from meshline_dagster.delivery.options import Mode
 from meshline_dagster.orchestration.connect import FeedSpec
 from meshline_dagster.orchestration.modes import MODE_TAG, SYNC_TAG, RunMode
@@ -22,7 +23,7 @@ from meshline_dagster.store.builds import last_planned, replay_wanted
 from meshline_dagster.store.feeds import feed_state_of
 from meshline_dagster.store.manifest import has_new_files
 from meshline_dagster.store.mappings import mapping_seq
-from meshline_dagster.store.pauses import held, pauses_in_force
+from meshline_dagster.store.pauses import held
 from meshline_dagster.store.postings import due_postings
 from meshline_dagster.warehouse.publish import published
 
@@ -82,8 +83,9 @@ def reasons_to_run(settings: SyncSettings, feeds: Sequence[FeedSpec], meshline: 
         planned = last_planned(connection)
         unseen = has_new_files(connection, names, planned.landing_to if planned else 0)
         decided = mapping_seq(connection) > (planned.mapping_to if planned else 0)
-        paused = held(pause.scope for pause in pauses_in_force(connection, to))
-        due = bool(due_postings(connection, to, range(settings.delivery().shards), now=now, limit=1, held=paused))
+        options = settings.delivery()
+        paused = held(pause.scope for pause in pauses_now(connection, options, now=now))
+        due = bool(due_postings(connection, to, range(options.shards), now=now, limit=1, held=paused))
         replay = replay_wanted(connection)
         watermarks = {name: feed_state_of(connection, name).watermark for name in names}
     waiting = {

@@ -34,6 +34,7 @@ __all__ = [
     "exception_item",
     "feed_schema",
     "feed_state",
+    "freeze",
     "is_dead",
     "is_open",
     "landing_file",
@@ -303,6 +304,18 @@ pause = Table(
     Column("reason", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("resumed_at", UtcDateTime),
+)
+
+# One freeze of a destination's close calendar, as the sync's settings had it when they were last seen.
+freeze = Table(
+    "freeze",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("destination", String(60), nullable=False),
+    Column("starts_at", UtcDateTime, nullable=False),
+    Column("ends_at", UtcDateTime, nullable=False),
+    Column("selling_entity", String(100)),
+    Column("reason", Text, nullable=False),
 )
 
 # One thing that was decided or done. Each entry's hash covers the hash before it.

@@ -1,0 +1,43 @@
+"""The close calendar in a sync's YAML: days, or instants, in which nothing is posted."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+__all__ = ["FreezeSettings"]
+
+
+def _instant(value: Any, *, last: bool) -> Any:
+    """A day's beginning, or for ``last`` its end, UTC; an instant as it is."""
+    if isinstance(value, str) and len(value) == len("2026-12-31"):
+        value = date.fromisoformat(value)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return datetime.combine(value + timedelta(days=last), time(), tzinfo=UTC)
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if isinstance(value, datetime) and value.tzinfo is None:
+        raise ValueError(f"{value} has no time zone: write e.g. 2026-12-31T18:00Z, or a day")
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
+class FreezeSettings(BaseModel):
+    """One freeze: ``from`` and ``to`` are days (UTC, both included) or instants with their time zone.
+
+    Attributes:
+        selling_entity: only what this company of ours sells; left out, everything.
+        reason: shown to whoever meets the freeze.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    start: Annotated[datetime, BeforeValidator(lambda value: _instant(value, last=False))] = Field(alias="from")
+    end: Annotated[datetime, BeforeValidator(lambda value: _instant(value, last=True))] = Field(alias="to")
+    selling_entity: str | None = None
+    reason: str = ""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.end <= self.start:
+            raise ValueError(f"a freeze ends after it began: from {self.start} to {self.end}")
+        return self
