@@ -18,6 +18,7 @@ from typing import Self, TypeVar
 
 from sqlalchemy import Connection
 
+from meshline_dagster.delivery.outage import OutageGuard, Signal
 from meshline_dagster.store import leases
 from meshline_dagster.store.engine import Store
 from meshline_dagster.store.exceptions import Finding, raise_exceptions, resolve
@@ -34,6 +35,7 @@ class Work:
     """What has to become durable together.
 
     Attributes:
+        signals: what it learnt of the destination.
         gate: raises, inside the transaction, when it must not be written any more.
     """
 
@@ -42,6 +44,7 @@ class Work:
     closed: Sequence[AttemptEnd] = ()
     findings: Sequence[Finding] = ()
     resolved: Sequence[str] = ()
+    signals: Sequence[Signal] = ()
     gate: Callable[[Connection], None] | None = None
 
 
@@ -52,10 +55,17 @@ class GroupCommitter:
     """Commits work of one event loop in groups. An asynchronous context manager: leaving it writes what is queued."""
 
     def __init__(
-        self, store: Store, *, held: Callable[[], dict[int, Lease]], actor: str, clock: Callable[[], datetime]
+        self,
+        store: Store,
+        *,
+        held: Callable[[], dict[int, Lease]],
+        guard: OutageGuard,
+        actor: str,
+        clock: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._held = held
+        self._guard = guard
         self._actor = actor
         self._clock = clock
         self._queue: list[_Item] = []
@@ -146,6 +156,9 @@ class GroupCommitter:
         )
         raise_exceptions(connection, [finding for work in works for finding in work.findings], now=now)
         resolve(connection, [key for work in works for key in work.resolved], resolution="posted since", now=now)
+        signals = [signal for work in works for signal in work.signals]
+        if signals:
+            self._guard.apply(connection, signals)
 
     async def _in_thread(self, call: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, call)

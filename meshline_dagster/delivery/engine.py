@@ -16,7 +16,7 @@ from meshline_dagster.delivery.committer import GroupCommitter, Work
 from meshline_dagster.delivery.gates import check_company, check_gates, plan_number
 from meshline_dagster.delivery.holds import Holds
 from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
-from meshline_dagster.delivery.outage import OutageGuard
+from meshline_dagster.delivery.outage import OutageGuard, Signal
 from meshline_dagster.delivery.recorder import Recorder
 from meshline_dagster.delivery.requests import Requests
 from meshline_dagster.delivery.session import DeliveryReport, Session, utc_now
@@ -24,7 +24,7 @@ from meshline_dagster.delivery.shards import ShardLeases
 from meshline_dagster.erp.protocol import ErpWriter
 from meshline_dagster.store.calendar import remember_calendar
 from meshline_dagster.store.engine import Store
-from meshline_dagster.store.exceptions import open_keys, raise_exceptions
+from meshline_dagster.store.exceptions import open_keys
 from meshline_dagster.store.ledger_writes import Change
 from meshline_dagster.store.postings import (
     Posting,
@@ -71,13 +71,15 @@ async def deliver(
     if options.mode is Mode.SHADOW:
         return session.report
     delivery = _Delivery(session)
+    if not delivery.guard.begin():
+        delivery.count_left()
+        return session.report
     try:
         check_company(options, await _connect(writer))
         await delivery.run()
     except TransientError as error:
-        session.report.outage = True
-        with store.write() as connection:
-            raise_exceptions(connection, [delivery.guard.unreachable(str(error))], now=clock())
+        delivery.guard.tell([Signal(clock(), str(error), for_good=True)])
+        delivery.count_left()
     except ExceptionGroup as group:
         raise group.exceptions[0] from group
     finally:
@@ -115,15 +117,18 @@ class _Delivery:
             ttl=timedelta(seconds=2 * session.timeout + 10),
             clock=session.clock,
         )
-        self.holds = Holds(session)
-        limit = 3 * self.capabilities.max_in_flight
-        self.guard = OutageGuard(session.options.destination, limit=limit)
+        self.guard = OutageGuard(session, limit=session.options.failures)
+        self.holds = Holds(session, self.guard)
 
     async def run(self) -> None:
         """Work until nothing is due any more or patience ends."""
         deadline = self.clock() + timedelta(seconds=self.options.patience)
         async with GroupCommitter(
-            self.store, held=lambda: self.leases.held, actor=self.session.actor, clock=self.clock
+            self.store,
+            held=lambda: self.leases.held,
+            guard=self.guard,
+            actor=self.session.actor,
+            clock=self.clock,
         ) as committer:
             recorder = Recorder(self.session, committer, self.leases)
             requests = Requests(self.session, recorder, self.leases, self.guard, self.holds)
@@ -136,7 +141,12 @@ class _Delivery:
                 keeper.cancel()
                 await asyncio.to_thread(self.leases.release)
                 self.report.commits = committer.commits
+        self.count_left()
+
+    def count_left(self) -> None:
+        """Say what is left, and whether the destination is given up."""
         with self.store.read() as connection:
+            self.holds.read(connection)
             shards = list(range(self.options.shards))
             left = due_postings(
                 connection,
@@ -173,6 +183,8 @@ class _Delivery:
                 await asyncio.sleep(_POLL_SECONDS)
                 return now < deadline and not self.guard.is_open
             return not self.guard.is_open
+        if self.guard.is_probing:  # nothing to send: that the company could be asked has to do
+            self.guard.tell(self.guard.reached())
         if later is None and not elsewhere:
             return False
         if now >= deadline or (later is not None and later > deadline and not elsewhere):
@@ -198,7 +210,10 @@ class _Delivery:
         with self.store.read() as connection:
             before = last_posted(connection, self.options.destination, [row.entity_key for row in due])
         units: asyncio.Queue[tuple[bool, list[Posting]]] = asyncio.Queue()
-        for lookup, batch in self._batches(due):
+        batches = self._batches(due)
+        if self.guard.is_probing and batches:
+            batches = [batches[int(self.session.jitter() * len(batches))]]
+        for lookup, batch in batches:
             units.put_nowait((lookup, batch))
 
         async def worker() -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection
 
 from meshline_dagster.core.pauses import Pause, held_back
 from meshline_dagster.delivery.gates import pauses_now
+from meshline_dagster.delivery.outage import OutageGuard
 from meshline_dagster.delivery.session import Session
 from meshline_dagster.store.pauses import held
 from meshline_dagster.store.postings import Posting
@@ -22,9 +23,10 @@ _FRESH = timedelta(seconds=0.5)
 
 
 class Holds:
-    """The pauses of one delivery's destination, the calendar's included."""
+    """The pauses of one delivery's destination, the calendar's included, and its breaker."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, guard: OutageGuard) -> None:
+        self._guard = guard
         self._store, self._options, self._clock = session.store, session.options, session.clock
         self._pauses: list[Pause] = []
         self._at: datetime | None = None
@@ -33,6 +35,7 @@ class Holds:
     def read(self, connection: Connection) -> None:
         """Look now."""
         at = self._clock()
+        self._guard.read(connection)
         self._pauses, self._at = pauses_now(connection, self._options, now=at), at
 
     async def refresh(self) -> None:
@@ -45,6 +48,8 @@ class Holds:
 
     def stops(self, rows: Sequence[Posting]) -> str | None:
         """Why a request with these rows may not start, in a word for the ledger; None when it may."""
+        if self._guard.is_open:
+            return "breaker_open"
         return "paused" if any(held_back(self._pauses, row) for row in rows) else None
 
     @property

@@ -35,6 +35,7 @@ class DeliveryOptions:
         missing_customer: whether customers are created; the ERP is asked first either way.
         shards: how many leases the entities are spread over; fixed for the life of a ledger.
         max_attempts: refusals "for now" until a posting is dead.
+        failures: rounds of requests without an answer, in a row, that make an outage: nothing is sent until a probe gets through.
         freezes: the close calendar: times in which nothing is posted.
         patience: seconds to wait in one run for retries, unsettled answers and shards held by other runs.
     """
@@ -48,4 +49,5 @@ class DeliveryOptions:
     shards: int = 16
     max_attempts: int = 8
     patience: float = 90.0
+    failures: int = 5
     freezes: tuple[Freeze, ...] = ()

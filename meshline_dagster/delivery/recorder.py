@@ -14,6 +14,7 @@ from meshline_dagster.core.text import kept_text
 from meshline_dagster.delivery.committer import GroupCommitter, Work
 from meshline_dagster.delivery.findings import finding_for, trace_key
 from meshline_dagster.delivery.gates import check_gates, check_plan
+from meshline_dagster.delivery.outage import Signal
 from meshline_dagster.delivery.session import Session
 from meshline_dagster.delivery.shards import ShardLeases
 from meshline_dagster.store.exceptions import Finding
@@ -32,6 +33,7 @@ class Results:
     ends: list[AttemptEnd] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     resolved: list[str] = field(default_factory=list)
+    signals: list[Signal] = field(default_factory=list)
 
 
 class Recorder:
@@ -120,7 +122,9 @@ class Recorder:
         Args:
             opened: attempts that begin and end in this very transaction, as look-ups do.
         """
-        await self._committer.commit(Work(results.changes, opened, results.ends, results.findings, results.resolved))
+        await self._committer.commit(
+            Work(results.changes, opened, results.ends, results.findings, results.resolved, results.signals)
+        )
 
     def _check(self, connection: Connection) -> None:
         check_gates(connection, self._options, now=self._clock())

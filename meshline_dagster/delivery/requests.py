@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,11 +15,10 @@ from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.settle import Settled, after_answer, after_lookup
 from meshline_dagster.delivery.holds import Holds
 from meshline_dagster.delivery.options import MissingCustomer
-from meshline_dagster.delivery.outage import OutageGuard
+from meshline_dagster.delivery.outage import OutageGuard, Signal
 from meshline_dagster.delivery.recorder import Recorder, Results
 from meshline_dagster.delivery.session import Session
 from meshline_dagster.delivery.shards import ShardLeases
-from meshline_dagster.store.exceptions import Finding
 from meshline_dagster.store.ledger_writes import Attempt
 from meshline_dagster.store.postings import Posting
 
@@ -77,11 +77,11 @@ class Requests:
             async with self._slots, asyncio.timeout(self._timeout):
                 found = await self._writer.find(rows[0].document_kind, [row.external_id for row in rows])
         except (MeshlineError, TimeoutError) as error:
-            await self._postpone(rows, self._guard.missed(str(error) or "the look-up got no answer in time"))
+            await self._postpone(rows, self._guard.missed(str(error) or "the look-up got no answer in time", started))
             return
         self._report.lookups += len(rows)
         attempts: list[Attempt] = []
-        results = Results(self._clock(), resolved=self._guard.reached())
+        results = Results(self._clock(), signals=self._guard.reached())
         for row in rows:
             previous = before.get(row.entity_key)
             settled = after_lookup(
@@ -112,12 +112,12 @@ class Requests:
             return
         async with self._slots:
             await self._holds.refresh()
-            why_not = self._why_not(rows)
+            why_not, started = self._why_not(rows), self._clock()
             answers = [] if why_not else await self._post(documents)
         if why_not:
             await self._recorder.not_sent(rows, attempts, self._clock(), cause=why_not)
         else:
-            await self._record(rows, attempts, answers, self._clock())
+            await self._record(rows, attempts, answers, started, self._clock())
 
     def _why_not(self, rows: Sequence[Posting]) -> str | None:
         """What forbids a request at the last moment, in a word for the ledger; None when nothing does."""
@@ -151,30 +151,34 @@ class Requests:
         return kind is DocumentKind.CUSTOMER and self._options.missing_customer is MissingCustomer.EXCEPTION
 
     async def _record(
-        self, rows: Sequence[Posting], attempts: Sequence[Attempt], answers: Sequence[Answer], now: datetime
+        self,
+        rows: Sequence[Posting],
+        attempts: Sequence[Attempt],
+        answers: Sequence[Answer],
+        started: datetime,
+        now: datetime,
     ) -> None:
-        results = Results(now)
+        results, probe = Results(now), self._guard.is_probing
         for row, attempt, answer in zip(rows, attempts, answers, strict=True):
-            made = row.attempts + 1
+            silent = answer.outcome in {Outcome.RETRY, Outcome.UNKNOWN}
+            made = row.attempts + (0 if probe and silent else 1)  # an outage does not use a posting's attempts up
             settled = after_answer(
                 answer, attempts=made, max_attempts=self._options.max_attempts, now=now, jitter=self._jitter()
             )
+            settled = replace(settled, attempts=made) if probe and silent else settled
             words = orjson.dumps(dict(answer.raw), default=str).decode() if answer.raw else settled.message
             self._recorder.settle(results, row, attempt, settled, before=_S.SENDING, answer=words)
-            if answer.outcome in {Outcome.RETRY, Outcome.UNKNOWN}:
-                results.findings += self._guard.missed(answer.message)
-            else:
-                results.resolved += self._guard.reached()
+            results.signals += self._guard.missed(answer.message, started) if silent else self._guard.reached()
         await self._recorder.record(results)
 
-    async def _postpone(self, rows: Sequence[Posting], findings: list[Finding]) -> None:
+    async def _postpone(self, rows: Sequence[Posting], signals: list[Signal]) -> None:
         """The look-up itself failed: nothing was learnt, ask again a little later."""
         silence = Answer(Outcome.UNKNOWN, message="the look-up got no answer")
         most = self._options.max_attempts
         now = self._clock()
         settled = after_answer(silence, attempts=1, max_attempts=most, now=now, jitter=self._jitter())
         changes = [self._recorder.change(row, row.state, settled) for row in rows]
-        await self._recorder.record(Results(now, changes, findings=findings))
+        await self._recorder.record(Results(now, changes, signals=signals))
 
     async def _refuse(self, rows: Sequence[Posting]) -> None:
         """The ledger's content is not what was fingerprinted: somebody changed it behind our back. It is never sent."""

@@ -4,12 +4,12 @@ What was told is remembered after it was taken, so a crash in between tells it o
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from meshline_dagster.governance.notify import Channel
-from meshline_dagster.store.alerts import record_alert, untold
+from meshline_dagster.store.alerts import record_alert, record_recovery, untold, untold_recoveries
 from meshline_dagster.store.engine import Store
 from meshline_dagster.store.exceptions import ExceptionItem
 
@@ -26,23 +26,35 @@ class AlertReport:
     waiting: dict[str, int]
 
 
-def send_alerts(store: Store, origin: str, channels: Sequence[Channel], *, now: datetime) -> AlertReport:
+_Record = Callable[..., None]
+
+
+def send_alerts(
+    store: Store, origin: str, channels: Sequence[Channel], *, now: datetime, code: str | None = None
+) -> AlertReport:
     """Tell every channel what it has not heard of. One that takes nothing is left alone until the next call, so that it delays nobody.
 
     Args:
         origin: whose exceptions are told, e.g. ``check``.
+        code: only exceptions of this code; and when they are over, who was told of them is told that, once.
     """
     sent, waiting = 0, {}
     for channel in channels:
         with store.read() as connection:
-            items = untold(connection, origin, channel.name)
-        for place, item in enumerate(items):
-            if not channel.send(item.title, _body(item)):
-                waiting[channel.name] = len(items) - place
+            news: list[tuple[ExceptionItem, str, str, _Record]] = [
+                (item, item.title, _body(item), record_alert)
+                for item in untold(connection, origin, channel.name, code=code)
+            ]
+            if code is not None:
+                over = untold_recoveries(connection, origin, channel.name, code=code)
+                news += [(item, f"Over: {item.title}", item.resolution or "", record_recovery) for item in over]
+        for place, (item, title, body, record) in enumerate(news):
+            if not channel.send(title, body):
+                waiting[channel.name] = len(news) - place
                 _LOG.error("the alert channel %s took no alert about %s", channel.name, item.trace_key)
                 break
             with store.write() as connection:
-                record_alert(connection, item.id, channel.name, now=now)
+                record(connection, item.id, channel.name, now=now)
             sent += 1
     return AlertReport(sent, waiting)
 

@@ -1,5 +1,7 @@
 """The check sensor: a failed asset check becomes an exception and an alert; when the check passes again, the exception is resolved.
 
+It also alerts of an outage of the destination, and says when it is over.
+
 It compares states instead of following events: a lost cursor or a missed tick loses no failure. An alert channel that takes nothing
 fails the tick, after everything else is done; the next tick tries it again.
 """
@@ -10,6 +12,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from meshline_dagster.core.errors import TransientError
+from meshline_dagster.delivery.outage import OUTAGE
 from meshline_dagster.governance.alerts import send_alerts
 from meshline_dagster.governance.notify import channels
 from meshline_dagster.orchestration.resources import MeshlineResource
@@ -44,14 +47,18 @@ def check_sensor(settings: SyncSettings) -> dg.SensorDefinition:
             known = open_keys(connection, _ORIGIN)
             opened = raise_exceptions(connection, findings, now=now)
             resolved = resolve(connection, known - failing - undecided, resolution="the check passes again", now=now)
-        report = send_alerts(meshline.store(), _ORIGIN, channels(), now=now)
-        if report.waiting:
+        told_to = channels()
+        report = send_alerts(meshline.store(), _ORIGIN, told_to, now=now)
+        outages = send_alerts(meshline.store(), "delivery", told_to, now=now, code=OUTAGE)
+        waiting = {**report.waiting, **outages.waiting}
+        if waiting:
             raise TransientError(
                 "alert channels of MESHLINE_ALERT_URLS took nothing. The exceptions are in the queue (`meshline exceptions list`), and "
                 "the next tick tries again; look into the log for what a channel answered",
-                **report.waiting,
+                **waiting,
             )
-        told = f", {report.sent} alerts sent" if report.sent else ""
+        sent = report.sent + outages.sent
+        told = f", {sent} alerts sent" if sent else ""
         return dg.SkipReason(f"{len(findings)} checks stand failed, {opened} opened, {resolved} resolved{told}")
 
     return _sensor

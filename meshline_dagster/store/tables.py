@@ -29,6 +29,7 @@ __all__ = [
     "alert_sent",
     "attempt",
     "audit_entry",
+    "breaker",
     "build",
     "counter",
     "exception_item",
@@ -219,13 +220,14 @@ exception_item = Table(
     Index(None, "status"),
 )
 
-# One exception that one alert channel has taken, and when it last did.
+# One exception that one alert channel has taken, when it last did, and when it took the notice that it is over.
 alert_sent = Table(
     "alert_sent",
     metadata,
     Column("exception_id", _ID, ForeignKey("exception_item.id"), primary_key=True, autoincrement=False),
     Column("channel", String(60), primary_key=True),
     Column("sent_at", UtcDateTime, nullable=False),
+    Column("recovered_at", UtcDateTime),
 )
 
 # The latest verdict of one table-level check; the writer refuses while one stands failed.
@@ -304,6 +306,24 @@ pause = Table(
     Column("reason", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("resumed_at", UtcDateTime),
+)
+
+# One destination's circuit breaker; none for a destination that has never failed.
+breaker = Table(
+    "breaker",
+    metadata,
+    Column("destination", String(60), primary_key=True),
+    Column("state", String(12), nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("failed_at", UtcDateTime),
+    Column("trips", Integer, nullable=False),
+    Column("opened_at", UtcDateTime),
+    Column("closed_at", UtcDateTime),
+    Column("retry_at", UtcDateTime),
+    Column("probe", String(100)),
+    Column("probe_until", UtcDateTime),
+    Column("message", Text, nullable=False),
+    CheckConstraint("state IN ('closed', 'open', 'half_open')", name="state"),
 )
 
 # One freeze of a destination's close calendar, as the sync's settings had it when they were last seen.

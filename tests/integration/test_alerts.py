@@ -11,11 +11,12 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from meshline_dagster.core.errors import TransientError
+from meshline_dagster.delivery.outage import OUTAGE
 from meshline_dagster.orchestration.check_sensor import check_sensor
 from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.settings import RestDestination, SalesforceSource, SyncSettings
 from meshline_dagster.store.engine import open_store
-from meshline_dagster.store.exceptions import exceptions
+from meshline_dagster.store.exceptions import Finding, exceptions, raise_exceptions, resolve
 from meshline_dagster.store.tables import alert_sent
 
 SETTINGS = SyncSettings(sources=(SalesforceSource(),), destination=RestDestination(), origin=date(2026, 1, 1))
@@ -225,3 +226,32 @@ def test_a_channel_that_comes_later_hears_of_what_stands(location, hook, monkeyp
     assert len(hook.bodies) == 1
     with location.store.read() as connection:
         assert all(row.sent_at <= datetime.now(UTC) for row in connection.execute(alert_sent.select()))
+
+
+def test_an_outage_is_told_once_and_its_end_once(location, hook, monkeypatch):
+    monkeypatch.setenv("MESHLINE_ALERT_URLS", hook.url)
+    other = Finding("delivery:sandbox:x", "delivery", "rejected", "refused", "d", "f")
+    down = Finding("outage:sandbox", "delivery", OUTAGE, "sandbox does not take orders", "refused", "f", priority="P1")
+    for day in (1, 2):
+        at = datetime.now(UTC)
+        with location.store.write() as connection:
+            raise_exceptions(connection, [down, other], now=at)
+        for _ in range(2):
+            location.tick()
+        with location.store.write() as connection:
+            resolve(connection, [down.trace_key], resolution="sandbox answers again after 1:00", now=datetime.now(UTC))
+        for _ in range(2):
+            location.tick()
+        titles = [body["title"] for body in hook.bodies]
+        assert titles == ["sandbox does not take orders", "Over: sandbox does not take orders"] * day
+    assert hook.bodies[1]["message"] == "sandbox answers again after 1:00"
+
+
+def test_who_never_heard_of_an_outage_does_not_hear_of_its_end(location, hook, monkeypatch):
+    down = Finding("outage:sandbox", "delivery", OUTAGE, "sandbox does not take orders", "refused", "f", priority="P1")
+    with location.store.write() as connection:
+        raise_exceptions(connection, [down], now=datetime.now(UTC))
+        resolve(connection, [down.trace_key], resolution="back", now=datetime.now(UTC))
+    monkeypatch.setenv("MESHLINE_ALERT_URLS", hook.url)
+    location.tick()
+    assert hook.bodies == []

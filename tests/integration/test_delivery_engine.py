@@ -295,7 +295,8 @@ def test_an_outage_leaves_the_work_queued_with_one_alert_and_ends_by_itself(ops)
         assert [item.code for item in exceptions(connection)] == ["destination_unavailable"]
         assert {row["state"] for row in ledger_summary(connection)} == {"planned", "retry_due"}
     erp.faults = lambda _: None
-    run(ops, MemoryWriter(erp, slots=1), options)
+    later = datetime.now(UTC) + timedelta(minutes=6)
+    run(ops, MemoryWriter(erp, slots=1), options, clock=lambda: later)
     with ops.read() as connection:
         assert exceptions(connection) == []
     assert states(ops) == {"posted": 4}
