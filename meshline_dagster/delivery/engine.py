@@ -6,6 +6,7 @@ after it. What is inherited as ``sending`` from a run that died is unknown, and 
 
 import asyncio
 import random
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -117,6 +118,7 @@ class _Delivery:
             ttl=timedelta(seconds=2 * session.timeout + 10),
             clock=session.clock,
         )
+        self.left = sys.maxsize if self.options.at_most is None else self.options.at_most
         self.guard = OutageGuard(session, limit=session.options.failures)
         self.holds = Holds(session, self.guard)
 
@@ -163,6 +165,8 @@ class _Delivery:
         self, requests: Requests, recorder: Recorder, committer: GroupCommitter, deadline: datetime
     ) -> bool:
         """Do one pass, or wait for the next thing that is due. False when there is nothing to wait for."""
+        if self.left <= 0:
+            return False
         shards = await asyncio.to_thread(self.leases.take)
         now = self.clock()
         with self.store.read() as connection:
@@ -170,12 +174,13 @@ class _Delivery:
             recorder.plan_number = plan_number(connection, self.options)
             self.holds.read(connection)
             to, held = self.options.destination, self.holds.condition
-            due = due_postings(connection, to, shards, now=now, limit=_PASS, held=held)
+            due = due_postings(connection, to, shards, now=now, limit=min(_PASS, self.left), held=held)
             later = next_due(connection, to, shards, now=now, held=held)
             elsewhere = open_shards(connection, self.options.destination) - set(shards)
             recorder.open_exceptions |= open_keys(connection, "delivery")
             recorder.refused = refused_states(connection, self.options.destination)
         if due:
+            self.left -= len(due)
             before = committer.commits
             due = await self._inherit(due, committer)
             await self._work_off(requests, due)

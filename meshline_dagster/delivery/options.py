@@ -36,6 +36,7 @@ class DeliveryOptions:
         shards: how many leases the entities are spread over; fixed for the life of a ledger.
         max_attempts: refusals "for now" until a posting is dead.
         failures: rounds of requests without an answer, in a row, that make an outage: nothing is sent until a probe gets through.
+        at_most: postings to take in one delivery; None: all.
         freezes: the close calendar: times in which nothing is posted.
         patience: seconds to wait in one run for retries, unsettled answers and shards held by other runs.
     """
@@ -50,4 +51,5 @@ class DeliveryOptions:
     max_attempts: int = 8
     patience: float = 90.0
     failures: int = 5
+    at_most: int | None = None
     freezes: tuple[Freeze, ...] = ()

@@ -14,11 +14,12 @@ SYNC_TAG = "meshline/sync"
 
 
 class RunMode(StrEnum):
-    """Poll reads what is new; replay recomputes a date range; re-extract reads a date range from the CRM again."""
+    """Poll reads what is new; replay recomputes a date range; re-extract reads a date range from the CRM again; drain delivers what is due."""
 
     POLL = "poll"
     REPLAY = "replay"
     RE_EXTRACT = "re_extract"
+    DRAIN = "drain"
 
 
 def run_mode(context: dg.AssetExecutionContext) -> RunMode:

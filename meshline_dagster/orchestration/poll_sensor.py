@@ -6,40 +6,24 @@ failed run loses nothing: the next tick asks again.
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import takewhile
 
 import dagster as dg
 import duckdb
 
 from meshline_dagster.core.errors import MeshlineError
-from meshline_dagster.delivery.gates import pauses_now
-from meshline_dagster.delivery.options import Mode
 from meshline_dagster.orchestration.connect import FeedSpec
 from meshline_dagster.orchestration.modes import MODE_TAG, SYNC_TAG, RunMode
 from meshline_dagster.orchestration.partitions import today
 from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.settings import SyncSettings
+from meshline_dagster.orchestration.turns import why_wait
 from meshline_dagster.store.builds import last_planned, replay_wanted
 from meshline_dagster.store.feeds import feed_state_of
 from meshline_dagster.store.manifest import has_new_files
 from meshline_dagster.store.mappings import mapping_seq
-from meshline_dagster.store.pauses import held
-from meshline_dagster.store.postings import due_postings
 from meshline_dagster.warehouse.publish import published
 
 __all__ = ["poll_sensor", "reasons_to_run"]
-
-_RUNNING = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-
-
-_MOST_FAILURES = 6
-_LONGEST_PAUSE = 900.0
 
 
 def poll_sensor(settings: SyncSettings, feeds: Sequence[FeedSpec], job_name: str) -> dg.SensorDefinition:
@@ -50,16 +34,16 @@ def poll_sensor(settings: SyncSettings, feeds: Sequence[FeedSpec], job_name: str
         job_name=job_name,
         minimum_interval_seconds=settings.poll_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Asks the CRM whether anything changed, and the ops store whether anything waits; requests one run at a time.",
+        description="Asks the CRM whether anything changed, and the ops store whether a build is wanted; requests one run at a time.",
     )
     def _sensor(
         context: dg.SensorEvaluationContext, meshline: MeshlineResource
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        wait = _why_wait(context.instance, settings)
+        wait = why_wait(context.instance, settings, RunMode.POLL)
         if wait is not None:
             yield dg.SkipReason(wait)
             return
-        reasons = reasons_to_run(settings, feeds, meshline)
+        reasons = reasons_to_run(feeds, meshline)
         if not reasons:
             yield dg.SkipReason("nothing has changed, nothing waits")
             return
@@ -72,27 +56,23 @@ def poll_sensor(settings: SyncSettings, feeds: Sequence[FeedSpec], job_name: str
     return _sensor
 
 
-def reasons_to_run(settings: SyncSettings, feeds: Sequence[FeedSpec], meshline: MeshlineResource) -> list[str]:
+def reasons_to_run(feeds: Sequence[FeedSpec], meshline: MeshlineResource) -> list[str]:
     """Why a run is wanted now: what waits here first, then what changed there; empty when nothing does.
 
     A source that does not answer is a reason, too: the run meets the error, retries, and is seen to fail.
     """
     now = datetime.now(UTC)
-    to, names = settings.destination.name, [feed.name for feed in feeds]
+    names = [feed.name for feed in feeds]
     with meshline.store().read() as connection:
         planned = last_planned(connection)
         unseen = has_new_files(connection, names, planned.landing_to if planned else 0)
         decided = mapping_seq(connection) > (planned.mapping_to if planned else 0)
-        options = settings.delivery()
-        paused = held(pause.scope for pause in pauses_now(connection, options, now=now))
-        due = bool(due_postings(connection, to, range(options.shards), now=now, limit=1, held=paused))
         replay = replay_wanted(connection)
         watermarks = {name: feed_state_of(connection, name).watermark for name in names}
     waiting = {
         "a mapping was decided": decided,
         "a replay was asked for": replay,
         "landed rows wait for a build": unseen,
-        "postings are due": due and settings.mode is Mode.LIVE,
         "a hold has outlived its limit": _hold_is_over(meshline, now),
     }
     reasons = [text for text, holds in waiting.items() if holds]
@@ -115,22 +95,3 @@ def _hold_is_over(meshline: MeshlineResource, now: datetime) -> bool:
     with duckdb.connect() as connection:
         query = "SELECT count(*) FROM read_parquet(?) WHERE disposition = 'hold' AND hold_until <= ?"
         return connection.execute(query, [str(current.path("events")), now]).fetchall() != [(0,)]
-
-
-def _why_wait(instance: dg.DagsterInstance, settings: SyncSettings) -> str | None:
-    """One run at a time; and after runs that failed, longer and longer pauses, so that a standing problem costs little."""
-    ours = {SYNC_TAG: settings.name}
-    if instance.get_run_records(filters=dg.RunsFilter(tags=ours, statuses=_RUNNING), limit=1):
-        return "a run of this sync is in progress"
-    polls = dg.RunsFilter(tags=ours | {MODE_TAG: RunMode.POLL.value})
-    failed = list(
-        takewhile(
-            lambda record: record.dagster_run.status is dg.DagsterRunStatus.FAILURE,
-            instance.get_run_records(filters=polls, limit=_MOST_FAILURES),
-        )
-    )
-    if not failed:
-        return None
-    pause = min(settings.poll_seconds * 2 ** len(failed), _LONGEST_PAUSE)
-    since = datetime.now(UTC).timestamp() - (failed[0].end_time or 0)
-    return None if since >= pause else f"the last {len(failed)} runs failed: next attempt in {pause - since:.0f} s"

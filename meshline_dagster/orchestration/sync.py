@@ -7,6 +7,7 @@ from meshline_dagster.orchestration.compaction import compaction_job, compaction
 from meshline_dagster.orchestration.connect import FeedSpec, feed_specs
 from meshline_dagster.orchestration.contracts import contract_checks
 from meshline_dagster.orchestration.derive import derive_assets
+from meshline_dagster.orchestration.drain_sensor import drain_sensor
 from meshline_dagster.orchestration.modes import MODE_TAG, SYNC_TAG, RunMode
 from meshline_dagster.orchestration.poll_sensor import poll_sensor
 from meshline_dagster.orchestration.raw import raw_asset
@@ -15,7 +16,7 @@ from meshline_dagster.orchestration.recon_checks import reconciliation_checks
 from meshline_dagster.orchestration.reconcile import reconcile_assets
 from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.settings import SyncSettings
-from meshline_dagster.orchestration.writer import postings_asset
+from meshline_dagster.orchestration.writer import postings_asset, postings_key
 
 __all__ = ["build_automation", "build_sync"]
 
@@ -25,7 +26,7 @@ def build_sync(settings: SyncSettings, *, meshline: MeshlineResource | None = No
 
     The job ``<name>_sync`` runs the whole graph: as a poll when the sensor asks for it, as a replay otherwise. The job ``<name>_checks``
     reads the ERP back, compares, and runs every check of ours. The job ``<name>_re_extract`` reads change days from the source again; the
-    sensor then has what it found built. The job ``<name>_compaction`` keeps the landing zone in few files.
+    sensor then has what it found built. The job ``<name>_drain`` delivers what is due in the ledger. The job ``<name>_compaction`` keeps the landing zone in few files.
 
     Args:
         meshline: where the stores are; by default what the environment says.
@@ -55,19 +56,29 @@ def build_sync(settings: SyncSettings, *, meshline: MeshlineResource | None = No
         tags=tags | {MODE_TAG: RunMode.RE_EXTRACT.value},
         description="Reads change days from the source again. It adds observations, removes none and moves no watermark.",
     )
+    drain_job = dg.define_asset_job(
+        f"{settings.name}_drain",
+        dg.AssetSelection.assets(postings_key(settings)),
+        tags=tags | {MODE_TAG: RunMode.DRAIN.value},
+        description="Delivers a batch of what is due in the ledger. It polls, derives and plans nothing.",
+    )
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,
-        jobs=[sync_job, check_job, re_extract_job, compaction_job(settings)],
+        jobs=[sync_job, check_job, re_extract_job, drain_job, compaction_job(settings)],
         resources={"meshline": meshline or MeshlineResource()},
         executor=dg.in_process_executor,
     )
 
 
 def build_automation(settings: SyncSettings) -> dg.Definitions:
-    """What starts a sync: the sensor that polls, the sensor that turns failed checks into exceptions, the schedules of checks and compaction."""
+    """What starts a sync: the sensor that polls, the one that drains the ledger, the one that turns failed checks into exceptions, the schedules of checks and compaction."""
     return dg.Definitions(
-        sensors=[poll_sensor(settings, feed_specs(settings), f"{settings.name}_sync"), check_sensor(settings)],
+        sensors=[
+            poll_sensor(settings, feed_specs(settings), f"{settings.name}_sync"),
+            drain_sensor(settings),
+            check_sensor(settings),
+        ],
         schedules=[_check_schedule(settings, f"{settings.name}_checks"), compaction_schedule(settings)],
     )
 

@@ -5,7 +5,7 @@ in the ledger, and the next run goes on from there.
 """
 
 import asyncio
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,14 +15,19 @@ import pyarrow.parquet as pq
 from meshline_dagster.core.errors import GateError, PausedError
 from meshline_dagster.delivery.engine import DeliveryReport, deliver
 from meshline_dagster.delivery.gates import check_verdicts
+from meshline_dagster.delivery.options import DeliveryOptions
 from meshline_dagster.delivery.plan import PlanReport, outbox_rows, plan
 from meshline_dagster.orchestration.connect import connect_writer
+from meshline_dagster.orchestration.modes import RunMode, run_mode
 from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.settings import SyncSettings
 from meshline_dagster.store.ledger_reports import ledger_summary
 from meshline_dagster.warehouse.publish import published
 
-__all__ = ["plan_published", "postings_asset", "postings_key"]
+__all__ = ["drain_options", "plan_published", "postings_asset", "postings_key"]
+
+_BATCH = 5_000
+_PATIENCE = 10.0
 
 
 def postings_key(settings: SyncSettings) -> dg.AssetKey:
@@ -50,7 +55,10 @@ def postings_asset(settings: SyncSettings) -> dg.AssetsDefinition:
         try:
             with store.read() as connection:
                 check_verdicts(connection)
-            planned = plan_published(settings, meshline, actor=context.run.run_id)
+            if run_mode(context) is RunMode.DRAIN:
+                planned, options = PlanReport(), drain_options(options)
+            else:
+                planned = plan_published(settings, meshline, actor=context.run.run_id)
             try:
                 report = asyncio.run(deliver(store, connect_writer(settings), options, actor=context.run.run_id))
             except PausedError as pause:
@@ -63,6 +71,11 @@ def postings_asset(settings: SyncSettings) -> dg.AssetsDefinition:
         return dg.MaterializeResult(metadata=_metadata(settings, meshline, planned, report))
 
     return _postings
+
+
+def drain_options(options: DeliveryOptions) -> DeliveryOptions:
+    """How a drain delivers: so many postings at most, and without long waits, since the sensor comes again."""
+    return replace(options, at_most=_BATCH, patience=_PATIENCE)
 
 
 def plan_published(settings: SyncSettings, meshline: MeshlineResource, *, actor: str) -> PlanReport:

@@ -115,7 +115,11 @@ def test_it_prints_its_addresses_serves_them_ticks_a_run_and_ends_with_ctrl_c(up
         loaded = [one for entry in entries for one in (entry["locationOrLoadError"] or {}).get("repositories", [])]
         return {one["name"]: one["sensorState"]["status"] for repository in loaded for one in repository["sensors"]}
 
-    assert up.wait_for(sensors, 120) == {"crm_to_erp_poll": "RUNNING", "crm_to_erp_alerts": "RUNNING"}
+    assert up.wait_for(sensors, 120) == {
+        "crm_to_erp_poll": "RUNNING",
+        "crm_to_erp_drain": "RUNNING",
+        "crm_to_erp_alerts": "RUNNING",
+    }
 
     def ended():
         runs = up.ask(RUNS)["runsOrError"]["results"]
