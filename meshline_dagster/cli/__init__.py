@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from meshline_dagster import __version__
-from meshline_dagster.cli import audit, catalog, exceptions, landing, pausing, sandbox, status, trace
+from meshline_dagster.cli import audit, catalog, exceptions, landing, pausing, release, sandbox, status, trace
 from meshline_dagster.cli.demo import demo
 from meshline_dagster.cli.up import up
 
@@ -28,6 +28,7 @@ app.command("status")(status.status)
 app.command("trace")(trace.trace)
 app.command("pause")(pausing.pause)
 app.command("resume")(pausing.resume)
+app.command("release")(release.release)
 app.command("compact")(landing.compact)
 app.command("demo")(demo)
 app.command("up")(up)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.errors import TransientError
 from meshline_dagster.core.ledger import PostingState
+from meshline_dagster.delivery.backlog import announce_backlog
 from meshline_dagster.delivery.committer import GroupCommitter, Work
 from meshline_dagster.delivery.gates import check_company, check_gates, plan_number
 from meshline_dagster.delivery.holds import Holds
@@ -23,6 +24,7 @@ from meshline_dagster.delivery.requests import Requests
 from meshline_dagster.delivery.session import DeliveryReport, Session, utc_now
 from meshline_dagster.delivery.shards import ShardLeases
 from meshline_dagster.erp.protocol import ErpWriter
+from meshline_dagster.store.backlogs import backlog_key
 from meshline_dagster.store.calendar import remember_calendar
 from meshline_dagster.store.engine import Store
 from meshline_dagster.store.exceptions import open_keys
@@ -148,7 +150,7 @@ class _Delivery:
     def count_left(self) -> None:
         """Say what is left, and whether the destination is given up."""
         with self.store.read() as connection:
-            self.holds.read(connection)
+            self.holds.read_all(connection)
             shards = list(range(self.options.shards))
             left = due_postings(
                 connection,
@@ -159,6 +161,7 @@ class _Delivery:
                 held=self.holds.condition,
             )
         self.report.waiting = len(left)
+        self.report.backlog = 0 if self.holds.backlog is None else self.holds.backlog.count
         self.report.outage = self.guard.is_open
 
     async def _pass_or_wait(
@@ -172,13 +175,16 @@ class _Delivery:
         with self.store.read() as connection:
             check_gates(connection, self.options, now=now)
             recorder.plan_number = plan_number(connection, self.options)
-            self.holds.read(connection)
+            self.holds.read_all(connection)
             to, held = self.options.destination, self.holds.condition
             due = due_postings(connection, to, shards, now=now, limit=min(_PASS, self.left), held=held)
             later = next_due(connection, to, shards, now=now, held=held)
             elsewhere = open_shards(connection, self.options.destination) - set(shards)
             recorder.open_exceptions |= open_keys(connection, "delivery")
             recorder.refused = refused_states(connection, self.options.destination)
+        if self.holds.backlog is not None or backlog_key(to) in recorder.open_exceptions:
+            recorder.open_exceptions.discard(backlog_key(to))
+            await asyncio.to_thread(announce_backlog, self.store, self.options, self.holds.backlog, now=now)
         if due:
             self.left -= len(due)
             before = committer.commits

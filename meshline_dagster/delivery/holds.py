@@ -10,10 +10,13 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection
 
+from meshline_dagster.core.backlog import Backlog
 from meshline_dagster.core.pauses import Pause, held_back
+from meshline_dagster.delivery.backlog import waiting_backlog
 from meshline_dagster.delivery.gates import pauses_now
 from meshline_dagster.delivery.outage import OutageGuard
 from meshline_dagster.delivery.session import Session
+from meshline_dagster.store.backlogs import released_through, unreleased
 from meshline_dagster.store.pauses import held
 from meshline_dagster.store.postings import Posting
 
@@ -23,12 +26,17 @@ _FRESH = timedelta(seconds=0.5)
 
 
 class Holds:
-    """The pauses of one delivery's destination, the calendar's included, and its breaker."""
+    """The pauses of one delivery's destination, the calendar's included, its breaker, and the backlog that waits for release.
+
+    Attributes:
+        backlog: what waits for release; None when nothing does.
+    """
 
     def __init__(self, session: Session, guard: OutageGuard) -> None:
         self._guard = guard
         self._store, self._options, self._clock = session.store, session.options, session.clock
         self._pauses: list[Pause] = []
+        self.backlog: Backlog | None = None
         self._at: datetime | None = None
         self._reading = asyncio.Lock()
 
@@ -37,6 +45,12 @@ class Holds:
         at = self._clock()
         self._guard.read(connection)
         self._pauses, self._at = pauses_now(connection, self._options, now=at), at
+
+    def read_all(self, connection: Connection) -> None:
+        """Look now, at the backlog too: its figures cost more, and change only with a plan or a release."""
+        self.read(connection)
+        self.backlog = waiting_backlog(connection, self._options)
+        self._released = 0 if self.backlog is None else released_through(connection, self._options.destination)
 
     async def refresh(self) -> None:
         """Look again unless somebody did within the last half second."""
@@ -55,7 +69,10 @@ class Holds:
     @property
     def condition(self) -> ColumnElement[bool]:
         """The condition over ``posting`` that a row is held back."""
-        return held(pause.scope for pause in self._pauses)
+        paused = held(pause.scope for pause in self._pauses)
+        if self.backlog is None:
+            return paused
+        return paused | unreleased(self._released)
 
     def _is_fresh(self) -> bool:
         return self._at is not None and self._clock() - self._at < _FRESH

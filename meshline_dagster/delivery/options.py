@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
+from meshline_dagster.core.backlog import NO_LIMITS, BacklogLimits
 from meshline_dagster.core.pauses import Freeze
 
 __all__ = ["DeliveryOptions", "MissingCustomer", "Mode"]
@@ -37,6 +38,7 @@ class DeliveryOptions:
         max_attempts: refusals "for now" until a posting is dead.
         failures: rounds of requests without an answer, in a row, that make an outage: nothing is sent until a probe gets through.
         at_most: postings to take in one delivery; None: all.
+        backlog: above these limits, what is open waits for an operator's release.
         freezes: the close calendar: times in which nothing is posted.
         patience: seconds to wait in one run for retries, unsettled answers and shards held by other runs.
     """
@@ -52,4 +54,5 @@ class DeliveryOptions:
     patience: float = 90.0
     failures: int = 5
     at_most: int | None = None
+    backlog: BacklogLimits = NO_LIMITS
     freezes: tuple[Freeze, ...] = ()

@@ -21,6 +21,7 @@ class DeliveryReport:
     """What one delivery did: postings by outcome, and whether the destination was given up as unreachable.
 
     Attributes:
+        backlog: postings that wait for an operator's release.
         waiting: entities that still have an open posting which nothing holds back but time.
     """
 
@@ -30,6 +31,7 @@ class DeliveryReport:
     commits: int = 0
     outage: bool = False
     waiting: int = 0
+    backlog: int = 0
 
     def count(self, outcome: str) -> None:
         """Add one."""

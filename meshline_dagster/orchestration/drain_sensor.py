@@ -11,12 +11,14 @@ import dagster as dg
 
 from meshline_dagster.core.breaker import BreakerState, may_probe
 from meshline_dagster.core.errors import GateError
+from meshline_dagster.delivery.backlog import waiting_backlog
 from meshline_dagster.delivery.gates import check_gates, pauses_now
 from meshline_dagster.delivery.options import DeliveryOptions, Mode
 from meshline_dagster.orchestration.modes import RunMode
 from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.settings import SyncSettings
 from meshline_dagster.orchestration.turns import why_wait
+from meshline_dagster.store.backlogs import released_through, unreleased
 from meshline_dagster.store.breakers import breaker_of
 from meshline_dagster.store.engine import Store
 from meshline_dagster.store.pauses import held
@@ -68,6 +70,8 @@ def why_drain(store: Store, options: DeliveryOptions, *, now: datetime) -> tuple
         except GateError as error:
             return False, str(error)
         paused = held(pause.scope for pause in pauses_now(connection, options, now=now))
+        if waiting_backlog(connection, options) is not None:
+            paused |= unreleased(released_through(connection, options.destination))
         shards = range(options.shards)
         due = due_postings(connection, options.destination, shards, now=now, limit=1, held=paused)
     return bool(due), "postings are due" if due else "what is due waits for something else than its time"

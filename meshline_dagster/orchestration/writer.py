@@ -113,4 +113,5 @@ def _metadata(
         "commits": report.commits,
         "waiting": report.waiting,
         "outage": report.outage,
+        "backlog waiting for release": report.backlog,
     }

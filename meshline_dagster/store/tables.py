@@ -29,6 +29,7 @@ __all__ = [
     "alert_sent",
     "attempt",
     "audit_entry",
+    "backlog_release",
     "breaker",
     "build",
     "counter",
@@ -324,6 +325,20 @@ breaker = Table(
     Column("probe_until", UtcDateTime),
     Column("message", Text, nullable=False),
     CheckConstraint("state IN ('closed', 'open', 'half_open')", name="state"),
+)
+
+# One release of a backlog: everything up to through_id may be sent.
+backlog_release = Table(
+    "backlog_release",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("destination", String(60), nullable=False),
+    Column("through_id", BigInteger, nullable=False),
+    Column("postings", BigInteger, nullable=False),
+    Column("amounts", Text, nullable=False),
+    Column("actor", String(100), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
 )
 
 # One freeze of a destination's close calendar, as the sync's settings had it when they were last seen.

@@ -13,7 +13,7 @@ from meshline_dagster.cli import app
 from meshline_dagster.core.errors import PausedError
 from meshline_dagster.core.pauses import Freeze
 from meshline_dagster.orchestration.components import load_settings
-from meshline_dagster.orchestration.freezes import FreezeSettings
+from meshline_dagster.orchestration.hold_settings import FreezeSettings
 from meshline_dagster.store.calendar import freezes, remember_calendar
 from meshline_dagster.store.engine import open_store
 from meshline_dagster.testing.memory_erp import MemoryErp, MemoryWriter

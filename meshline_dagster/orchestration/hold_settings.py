@@ -1,11 +1,12 @@
-"""The close calendar in a sync's YAML: days, or instants, in which nothing is posted."""
+"""What holds postings back, in a sync's YAML: the close calendar, and how large a backlog may be."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-__all__ = ["FreezeSettings"]
+__all__ = ["BacklogSettings", "FreezeSettings"]
 
 
 def _instant(value: Any, *, last: bool) -> Any:
@@ -41,3 +42,17 @@ class FreezeSettings(BaseModel):
         if self.end <= self.start:
             raise ValueError(f"a freeze ends after it began: from {self.start} to {self.end}")
         return self
+
+
+class BacklogSettings(BaseModel):
+    """What is posted without anybody's release. More than this waits, all of it, until `meshline release`.
+
+    Attributes:
+        count: open postings; null: any number.
+        amounts: currency -> what the open orders may be worth.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    count: int | None = Field(10_000, gt=0)
+    amounts: dict[str, Decimal] = {}
