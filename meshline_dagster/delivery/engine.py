@@ -19,6 +19,7 @@ from meshline_dagster.delivery.gates import check_company, check_gates, plan_num
 from meshline_dagster.delivery.holds import Holds
 from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
 from meshline_dagster.delivery.outage import OutageGuard, Signal
+from meshline_dagster.delivery.pace import Pace
 from meshline_dagster.delivery.recorder import Recorder
 from meshline_dagster.delivery.requests import Requests
 from meshline_dagster.delivery.session import DeliveryReport, Session, utc_now
@@ -121,7 +122,8 @@ class _Delivery:
             clock=session.clock,
         )
         self.left = sys.maxsize if self.options.at_most is None else self.options.at_most
-        self.guard = OutageGuard(session, limit=session.options.failures)
+        self.pace = Pace(session)
+        self.guard = OutageGuard(session, self.pace, limit=session.options.failures)
         self.holds = Holds(session, self.guard)
 
     async def run(self) -> None:
@@ -135,7 +137,7 @@ class _Delivery:
             clock=self.clock,
         ) as committer:
             recorder = Recorder(self.session, committer, self.leases)
-            requests = Requests(self.session, recorder, self.leases, self.guard, self.holds)
+            requests = Requests(self.session, recorder, self.leases, guard=self.guard, holds=self.holds, pace=self.pace)
             keeper = asyncio.create_task(self.leases.keep())
             try:
                 while not self.report.outage and await self._pass_or_wait(requests, recorder, committer, deadline):
@@ -182,6 +184,8 @@ class _Delivery:
             elsewhere = open_shards(connection, self.options.destination) - set(shards)
             recorder.open_exceptions |= open_keys(connection, "delivery")
             recorder.refused = refused_states(connection, self.options.destination)
+        if self.pace.is_delayed:
+            due, later = [], self.pace.not_before
         if self.holds.backlog is not None or backlog_key(to) in recorder.open_exceptions:
             recorder.open_exceptions.discard(backlog_key(to))
             await asyncio.to_thread(announce_backlog, self.store, self.options, self.holds.backlog, now=now)
@@ -194,7 +198,9 @@ class _Delivery:
                 await asyncio.sleep(_POLL_SECONDS)
                 return now < deadline and not self.guard.is_open
             return not self.guard.is_open
-        if self.guard.is_probing:  # nothing to send: that the company could be asked has to do
+        if (
+            self.guard.is_probing and not self.pace.is_delayed
+        ):  # nothing to send: that the company could be asked has to do
             self.guard.tell(self.guard.reached())
         if later is None and not elsewhere:
             return False

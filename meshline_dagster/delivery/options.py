@@ -38,6 +38,8 @@ class DeliveryOptions:
         max_attempts: refusals "for now" until a posting is dead.
         failures: rounds of requests without an answer, in a row, that make an outage: nothing is sent until a probe gets through.
         at_most: postings to take in one delivery; None: all.
+        rate_per_second: requests that all runs together may start in a second; None: no limit.
+        burst: requests that may start at once after a pause; None: a second's.
         backlog: above these limits, what is open waits for an operator's release.
         freezes: the close calendar: times in which nothing is posted.
         patience: seconds to wait in one run for retries, unsettled answers and shards held by other runs.
@@ -54,5 +56,7 @@ class DeliveryOptions:
     patience: float = 90.0
     failures: int = 5
     at_most: int | None = None
+    rate_per_second: float | None = None
+    burst: int | None = None
     backlog: BacklogLimits = NO_LIMITS
     freezes: tuple[Freeze, ...] = ()

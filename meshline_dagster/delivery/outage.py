@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from meshline_dagster.core.breaker import CLOSED_BREAKER, Breaker, BreakerState, answered, failed, may_probe, probing
+from meshline_dagster.delivery.pace import Pace
 from meshline_dagster.delivery.session import Session
 from meshline_dagster.store import audit
 from meshline_dagster.store.breakers import breaker_of, held_breaker, save_breaker
@@ -32,11 +33,13 @@ class Signal:
     Attributes:
         started: when the request that failed was started; None: it was answered.
         message: what went wrong.
+        wait: seconds that the destination asked us to wait: from now on, everybody waits.
         for_good: nothing at all gets through, so the breaker opens without counting further.
     """
 
     started: datetime | None = None
     message: str = ""
+    wait: float | None = None
     for_good: bool = False
 
 
@@ -47,7 +50,8 @@ class OutageGuard:
         limit: how many rounds of failures in a row open it.
     """
 
-    def __init__(self, session: Session, *, limit: int) -> None:
+    def __init__(self, session: Session, pace: Pace, *, limit: int) -> None:
+        self._pace = pace
         self._store, self._destination, self._who = session.store, session.options.destination, session.actor
         self._clock, self._jitter, self._limit = session.clock, session.jitter, limit
         self._probe_seconds = 5 * session.timeout + 10
@@ -71,6 +75,7 @@ class OutageGuard:
     def read(self, connection: Connection) -> None:
         """See what other runs have found."""
         self._view = breaker_of(connection, self._destination)
+        self._pace.read(connection)
 
     def begin(self) -> bool:
         """Whether this delivery may speak to the destination. When the breaker's pause is over, the first to ask becomes the prober."""
@@ -92,9 +97,9 @@ class OutageGuard:
         """The ERP gave a real answer: worth telling only to a breaker that has seen failures."""
         return [] if self._view.state is _CLOSED and not self._view.failures else [Signal()]
 
-    def missed(self, message: str, started: datetime) -> list[Signal]:
-        """The ERP gave no answer to a request that was started then, or asked us to come back later."""
-        return [Signal(started, message)]
+    def missed(self, message: str, started: datetime, *, wait: float | None = None) -> list[Signal]:
+        """The ERP gave no answer to a request that was started then, or asked us to come back later: after ``wait`` seconds, if it said."""
+        return [Signal(started, message, wait)]
 
     def tell(self, signals: Sequence[Signal]) -> None:
         """Apply signals in a transaction of their own."""
@@ -105,6 +110,8 @@ class OutageGuard:
     def apply(self, connection: Connection, signals: Sequence[Signal]) -> None:
         """Move the breaker by what requests have learnt, in the caller's transaction; an outage begins or ends with its exception."""
         now = self._clock()
+        for seconds in (signal.wait for signal in signals if signal.wait is not None):
+            self._pace.delay(connection, seconds)
         before = after = held_breaker(connection, self._destination)
         for signal in signals:
             after = self._after(after, signal, now)

@@ -139,14 +139,24 @@ class Recorder:
             self._report.count(cause)
 
     async def not_sent(
-        self, rows: Sequence[Posting], attempts: Sequence[Attempt], now: datetime, *, cause: str
+        self,
+        rows: Sequence[Posting],
+        attempts: Sequence[Attempt],
+        now: datetime,
+        *,
+        cause: str,
+        due_at: datetime | None,
     ) -> None:
         """Take an intent back: nothing was sent.
 
         Args:
+            due_at: when to try again; None: at once.
             cause: why not, e.g. ``paused``, or ``lease_too_short`` for the request's deadline.
         """
         token, sending, due = self._leases.token, PostingState.SENDING, PostingState.RETRY_DUE
-        changes = [Change(row, sending, due, token(row.shard), attempts=row.attempts, cause=cause) for row in rows]
+        changes = [
+            Change(row, sending, due, token(row.shard), due_at=due_at, attempts=row.attempts, cause=cause)
+            for row in rows
+        ]
         ends = [AttemptEnd(one.posting_id, one.request_id, now, "not_sent", "") for one in attempts]
         await self._committer.commit(Work(changes, closed=ends))

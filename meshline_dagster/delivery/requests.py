@@ -16,6 +16,7 @@ from meshline_dagster.core.settle import Settled, after_answer, after_lookup
 from meshline_dagster.delivery.holds import Holds
 from meshline_dagster.delivery.options import MissingCustomer
 from meshline_dagster.delivery.outage import OutageGuard, Signal
+from meshline_dagster.delivery.pace import Pace
 from meshline_dagster.delivery.recorder import Recorder, Results
 from meshline_dagster.delivery.session import Session
 from meshline_dagster.delivery.shards import ShardLeases
@@ -31,11 +32,18 @@ class Requests:
     """Sends and looks up for one delivery, with at most the ERP's number of requests in flight."""
 
     def __init__(
-        self, session: Session, recorder: Recorder, leases: ShardLeases, guard: OutageGuard, holds: Holds
+        self,
+        session: Session,
+        recorder: Recorder,
+        leases: ShardLeases,
+        *,
+        guard: OutageGuard,
+        holds: Holds,
+        pace: Pace,
     ) -> None:
         self._writer, self._options, self._report = session.writer, session.options, session.report
         self._clock, self._jitter, self._timeout = session.clock, session.jitter, session.timeout
-        self._recorder, self._leases, self._guard, self._holds = recorder, leases, guard, holds
+        self._recorder, self._leases, self._guard, self._holds, self._pace = recorder, leases, guard, holds, pace
         self._slots = asyncio.Semaphore(session.writer.capabilities.max_in_flight)
 
     async def send(self, batch: Sequence[Posting], before: Mapping[str, Posting]) -> None:
@@ -49,7 +57,7 @@ class Requests:
         rows: list[Posting] = []
         documents: list[Document] = []
         for row in batch:
-            if self._holds.stops([row]):
+            if self._holds.stops([row]) or self._pace.is_delayed:
                 continue
             if sha256_hex(row.payload.encode()) != row.fingerprint:
                 forged.append(row)
@@ -74,8 +82,12 @@ class Requests:
             return
         started = self._clock()
         try:
-            async with self._slots, asyncio.timeout(self._timeout):
-                found = await self._writer.find(rows[0].document_kind, [row.external_id for row in rows])
+            async with self._slots:
+                await self._pace.turn()
+                if self._pace.is_delayed:
+                    return
+                async with asyncio.timeout(self._timeout):
+                    found = await self._writer.find(rows[0].document_kind, [row.external_id for row in rows])
         except (MeshlineError, TimeoutError) as error:
             await self._postpone(rows, self._guard.missed(str(error) or "the look-up got no answer in time", started))
             return
@@ -111,16 +123,19 @@ class Requests:
         except (GateError, PlanChangedError):  # nothing is sent; the next pass reads again, or says why not
             return
         async with self._slots:
+            await self._pace.turn()
             await self._holds.refresh()
             why_not, started = self._why_not(rows), self._clock()
             answers = [] if why_not else await self._post(documents)
         if why_not:
-            await self._recorder.not_sent(rows, attempts, self._clock(), cause=why_not)
+            await self._recorder.not_sent(rows, attempts, self._clock(), cause=why_not, due_at=self._pace.not_before)
         else:
             await self._record(rows, attempts, answers, started, self._clock())
 
     def _why_not(self, rows: Sequence[Posting]) -> str | None:
         """What forbids a request at the last moment, in a word for the ledger; None when nothing does."""
+        if self._pace.is_delayed:
+            return "rate_limited"
         covered = all(self._leases.covers(row.shard, self._timeout) for row in rows)
         return self._holds.stops(rows) if covered else "lease_too_short"
 
@@ -168,7 +183,11 @@ class Requests:
             settled = replace(settled, attempts=made) if probe and silent else settled
             words = orjson.dumps(dict(answer.raw), default=str).decode() if answer.raw else settled.message
             self._recorder.settle(results, row, attempt, settled, before=_S.SENDING, answer=words)
-            results.signals += self._guard.missed(answer.message, started) if silent else self._guard.reached()
+            results.signals += (
+                self._guard.missed(answer.message, started, wait=answer.retry_after)
+                if silent
+                else self._guard.reached()
+            )
         await self._recorder.record(results)
 
     async def _postpone(self, rows: Sequence[Posting], signals: list[Signal]) -> None:

@@ -23,6 +23,7 @@ from meshline_dagster.store.breakers import breaker_of
 from meshline_dagster.store.engine import Store
 from meshline_dagster.store.pauses import held
 from meshline_dagster.store.postings import due_postings, is_any_due
+from meshline_dagster.store.rates import not_before
 
 __all__ = ["drain_sensor", "why_drain"]
 
@@ -63,6 +64,9 @@ def why_drain(store: Store, options: DeliveryOptions, *, now: datetime) -> tuple
         if breaker.state is not BreakerState.CLOSED:
             probe = may_probe(breaker, now=now)
             return probe, "the destination may be probed" if probe else "the destination is given up for now"
+        until = not_before(connection, options.destination)
+        if until is not None and now < until:
+            return False, f"the destination asked to be left alone until {until:%H:%M:%S} UTC"
         if not is_any_due(connection, options.destination, now=now):
             return False, "nothing is due"
         try:

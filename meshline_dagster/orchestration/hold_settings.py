@@ -1,4 +1,4 @@
-"""What holds postings back, in a sync's YAML: the close calendar, and how large a backlog may be."""
+"""What holds postings back, in a sync's YAML: the close calendar, how large a backlog may be, how fast requests may follow."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-__all__ = ["BacklogSettings", "FreezeSettings"]
+__all__ = ["BacklogSettings", "FreezeSettings", "LimitSettings"]
 
 
 def _instant(value: Any, *, last: bool) -> Any:
@@ -56,3 +56,19 @@ class BacklogSettings(BaseModel):
 
     count: int | None = Field(10_000, gt=0)
     amounts: dict[str, Decimal] = {}
+
+
+class LimitSettings(BaseModel):
+    """How requests to the destination are limited, over all runs.
+
+    Attributes:
+        rate_per_second: requests that may start in a second; null: no limit.
+        burst: requests that may start at once after a pause; null: a second's.
+        failures: rounds of requests in a row without an answer that make an outage.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rate_per_second: float | None = Field(None, gt=0)
+    burst: int | None = Field(None, gt=0)
+    failures: int = Field(5, gt=0)

@@ -18,7 +18,7 @@ from meshline_dagster.crm.compaction import KEEP, MOST_FILES
 from meshline_dagster.crm.filedrop_layout import FileColumn, FileFormat, FileLayout
 from meshline_dagster.crm.protocol import FieldType
 from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
-from meshline_dagster.orchestration.hold_settings import BacklogSettings, FreezeSettings
+from meshline_dagster.orchestration.hold_settings import BacklogSettings, FreezeSettings, LimitSettings
 from meshline_dagster.warehouse.records import Policy
 
 __all__ = [
@@ -208,6 +208,7 @@ class SyncSettings(_Settings):
         origin: the first change day; also the first partition. A change before it is an exception.
         mode: ``shadow`` plans and compares without posting; ``live`` posts.
         effective_from: deals booked before this day are pre-cutover. Required for live outside a sandbox.
+        limits: how fast requests may follow, and what an outage is.
         backlog: how much may be posted without a release.
         freezes: the close calendar: when nothing is posted.
         poll_seconds: how often the sensor asks the CRM.
@@ -228,6 +229,7 @@ class SyncSettings(_Settings):
     compaction: CompactionSettings = CompactionSettings()
     freezes: tuple[FreezeSettings, ...] = ()
     backlog: BacklogSettings = BacklogSettings()
+    limits: LimitSettings = LimitSettings()
 
     @property
     def origin_instant(self) -> datetime:
@@ -264,6 +266,9 @@ class SyncSettings(_Settings):
             sandbox=self.destination.sandbox,
             effective_from=self.effective_from,
             missing_customer=self.policy.missing_customer,
+            failures=self.limits.failures,
+            rate_per_second=self.limits.rate_per_second,
+            burst=self.limits.burst,
             backlog=BacklogLimits(self.backlog.count, self.backlog.amounts),
             freezes=tuple(Freeze(one.start, one.end, one.selling_entity, one.reason) for one in self.freezes),
         )

@@ -45,6 +45,7 @@ __all__ = [
     "metadata",
     "pause",
     "posting",
+    "rate",
     "replay_request",
     "verdict",
 ]
@@ -339,6 +340,15 @@ backlog_release = Table(
     Column("actor", String(100), nullable=False),
     Column("reason", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+)
+
+# What all runs share of one destination's rate limit: the instant up to which its bucket is paid, and a wait that it asked for.
+rate = Table(
+    "rate",
+    metadata,
+    Column("destination", String(60), primary_key=True),
+    Column("paid_at", UtcDateTime),
+    Column("not_before", UtcDateTime),
 )
 
 # One freeze of a destination's close calendar, as the sync's settings had it when they were last seen.
