@@ -8,12 +8,14 @@ import asyncio
 import random
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.errors import TransientError
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.delivery.backlog import announce_backlog
+from meshline_dagster.delivery.behind import tell_what_waits
 from meshline_dagster.delivery.committer import GroupCommitter, Work
 from meshline_dagster.delivery.gates import check_company, check_gates, plan_number
 from meshline_dagster.delivery.holds import Holds
@@ -36,6 +38,7 @@ from meshline_dagster.store.postings import (
     last_posted,
     next_due,
     open_shards,
+    outdated_states,
     refused_states,
 )
 
@@ -101,6 +104,17 @@ async def _connect(writer: ErpWriter) -> str:
         raise TransientError(f"{writer.name} did not answer in time") from error
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The ledger at the beginning of a pass: what is due, when the next thing is, and whether another run holds shards with work."""
+
+    now: datetime
+    due: Sequence[Posting]
+    later: datetime | None
+    elsewhere: bool
+    outdated: Sequence[Posting]
+
+
 class _Delivery:
     """One call of ``deliver``."""
 
@@ -150,7 +164,8 @@ class _Delivery:
         self.count_left()
 
     def count_left(self) -> None:
-        """Say what is left, and whether the destination is given up."""
+        """Say what is left, what waits behind dead postings, and whether the destination is given up."""
+        tell_what_waits(self.store, self.options.destination)
         with self.store.read() as connection:
             self.holds.read_all(connection)
             shards = list(range(self.options.shards))
@@ -173,40 +188,55 @@ class _Delivery:
         if self.left <= 0:
             return False
         shards = await asyncio.to_thread(self.leases.take)
-        now = self.clock()
+        seen = self._look(shards, recorder)
+        await self._mind_backlog(recorder, seen.now)
+        if seen.outdated:
+            await recorder.coalesce(seen.outdated)
+            return seen.now < deadline
+        if seen.due:
+            self.left -= len(seen.due)
+            before = committer.commits
+            await self._work_off(requests, await self._inherit(seen.due, committer))
+            if committer.commits == before:  # leases are too short for a request, or the ERP is given up: never spin
+                await asyncio.sleep(_POLL_SECONDS)
+                return seen.now < deadline and not self.guard.is_open
+            return not self.guard.is_open
+        if self.guard.is_probing and not self.pace.is_delayed:  # nothing to send: that it told its company has to do
+            self.guard.tell(self.guard.reached())
+        return await self._wait(seen, deadline)
+
+    def _look(self, shards: Sequence[int], recorder: Recorder) -> _Seen:
+        """What there is to do now, and what delivery has to know to do it."""
+        now, to = self.clock(), self.options.destination
         with self.store.read() as connection:
             check_gates(connection, self.options, now=now)
             recorder.plan_number = plan_number(connection, self.options)
             self.holds.read_all(connection)
-            to, held = self.options.destination, self.holds.condition
+            held = self.holds.condition
             due = due_postings(connection, to, shards, now=now, limit=min(_PASS, self.left), held=held)
             later = next_due(connection, to, shards, now=now, held=held)
-            elsewhere = open_shards(connection, self.options.destination) - set(shards)
+            elsewhere = open_shards(connection, to) - set(shards)
+            outdated = outdated_states(connection, to, shards, held=held) if self.options.coalesce else []
             recorder.open_exceptions |= open_keys(connection, "delivery")
-            recorder.refused = refused_states(connection, self.options.destination)
+            recorder.refused = refused_states(connection, to)
         if self.pace.is_delayed:
             due, later = [], self.pace.not_before
-        if self.holds.backlog is not None or backlog_key(to) in recorder.open_exceptions:
-            recorder.open_exceptions.discard(backlog_key(to))
+        return _Seen(now, due, later, bool(elsewhere), outdated)
+
+    async def _mind_backlog(self, recorder: Recorder, now: datetime) -> None:
+        key = backlog_key(self.options.destination)
+        if self.holds.backlog is not None or key in recorder.open_exceptions:
+            recorder.open_exceptions.discard(key)
             await asyncio.to_thread(announce_backlog, self.store, self.options, self.holds.backlog, now=now)
-        if due:
-            self.left -= len(due)
-            before = committer.commits
-            due = await self._inherit(due, committer)
-            await self._work_off(requests, due)
-            if committer.commits == before:  # leases are too short for a request, or the ERP is given up: never spin
-                await asyncio.sleep(_POLL_SECONDS)
-                return now < deadline and not self.guard.is_open
-            return not self.guard.is_open
-        if (
-            self.guard.is_probing and not self.pace.is_delayed
-        ):  # nothing to send: that the company could be asked has to do
-            self.guard.tell(self.guard.reached())
-        if later is None and not elsewhere:
+
+    async def _wait(self, seen: _Seen, deadline: datetime) -> bool:
+        """Sleep until something may be due. False when nothing will be before patience ends."""
+        later = seen.later
+        if later is None and not seen.elsewhere:
             return False
-        if now >= deadline or (later is not None and later > deadline and not elsewhere):
+        if seen.now >= deadline or (later is not None and later > deadline and not seen.elsewhere):
             return False
-        pause = _POLL_SECONDS if elsewhere or later is None else (later - now).total_seconds()
+        pause = _POLL_SECONDS if seen.elsewhere or later is None else (later - seen.now).total_seconds()
         await asyncio.sleep(min(max(pause, 0.01), 5.0))
         return True
 

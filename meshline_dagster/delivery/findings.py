@@ -4,7 +4,7 @@ from meshline_dagster.core.settle import Settled
 from meshline_dagster.store.exceptions import Finding
 from meshline_dagster.store.postings import Posting
 
-__all__ = ["finding_for", "trace_key"]
+__all__ = ["entity_trace_key", "finding_for", "trace_key"]
 
 _FIX = {
     "missing_in_erp": (
@@ -26,7 +26,12 @@ _DIFFERENT = (
 
 def trace_key(row: Posting) -> str:
     """One open exception for each entity and destination: what is posted later settles it."""
-    return f"delivery:{row.destination}:{row.entity_key}"
+    return entity_trace_key(row.destination, row.entity_key)
+
+
+def entity_trace_key(destination: str, entity_key: str) -> str:
+    """The same for an entity by name."""
+    return f"delivery:{destination}:{entity_key}"
 
 
 def finding_for(row: Posting, settled: Settled) -> Finding:

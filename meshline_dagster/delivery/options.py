@@ -36,6 +36,7 @@ class DeliveryOptions:
         missing_customer: whether customers are created; the ERP is asked first either way.
         shards: how many leases the entities are spread over; fixed for the life of a ledger.
         max_attempts: refusals "for now" until a posting is dead.
+        coalesce: of an order's states that were never sent only the newest is; the earlier become superseded.
         failures: rounds of requests without an answer, in a row, that make an outage: nothing is sent until a probe gets through.
         at_most: postings to take in one delivery; None: all.
         rate_per_second: requests that all runs together may start in a second; None: no limit.
@@ -54,6 +55,7 @@ class DeliveryOptions:
     shards: int = 16
     max_attempts: int = 8
     patience: float = 90.0
+    coalesce: bool = False
     failures: int = 5
     at_most: int | None = None
     rate_per_second: float | None = None

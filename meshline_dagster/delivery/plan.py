@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.postings import EntityPlan, NewPosting, OutboxRow, plan_entity
+from meshline_dagster.delivery.behind import changed_details
 from meshline_dagster.delivery.options import DeliveryOptions, Mode
 from meshline_dagster.store.builds import mark_planned
 from meshline_dagster.store.counters import next_values
@@ -19,6 +20,7 @@ from meshline_dagster.store.engine import Store
 from meshline_dagster.store.exceptions import Finding, raise_exceptions
 from meshline_dagster.store.ledger_writes import Change, change_states, insert_postings
 from meshline_dagster.store.postings import known_postings, postings_of
+from meshline_dagster.store.waiting import set_detail
 
 __all__ = ["PlanReport", "outbox_rows", "plan"]
 
@@ -90,6 +92,8 @@ def plan(
         _write(connection, plans, options, actor, now)
         if build_id is not None:
             mark_planned(connection, build_id, now=now)
+        for key, detail in changed_details(connection, options.destination).items():
+            set_detail(connection, key, detail)
     return _report(plans)
 
 

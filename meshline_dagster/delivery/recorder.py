@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from meshline_dagster.core.errors import GateError, PlanChangedError
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.settle import Settled
 from meshline_dagster.core.text import kept_text
@@ -137,6 +138,16 @@ class Recorder:
         await self._committer.commit(Work(changes))
         for _ in rows:
             self._report.count(cause)
+
+    async def coalesce(self, rows: Sequence[Posting]) -> None:
+        """Older order states that were never sent make room for the newest."""
+        token = self._leases.token
+        changes = [Change(row, row.state, PostingState.SUPERSEDED, token(row.shard), cause="coalesced") for row in rows]
+        try:
+            await self._committer.commit(Work(changes, gate=self._check))
+        except (GateError, PlanChangedError):  # the next pass looks again, or says why not
+            return
+        self._report.outcomes["coalesced"] = self._report.outcomes.get("coalesced", 0) + len(rows)
 
     async def not_sent(
         self,

@@ -165,6 +165,7 @@ class PolicySettings(_Settings):
     """What the rules may assume. Durations are hours.
 
     Attributes:
+        coalesce: send only the newest of an order's states that were never sent.
         missing_customer: ``create`` makes a customer that the ERP lacks; ``exception`` only looks for it, and asks a person.
     """
 
@@ -174,6 +175,7 @@ class PolicySettings(_Settings):
     tax_code: str = "standard"
     selling_entity: str = "main"
     missing_customer: MissingCustomer = MissingCustomer.CREATE
+    coalesce: bool = False
 
 
 class CheckSettings(_Settings):
@@ -266,6 +268,7 @@ class SyncSettings(_Settings):
             sandbox=self.destination.sandbox,
             effective_from=self.effective_from,
             missing_customer=self.policy.missing_customer,
+            coalesce=self.policy.coalesce,
             failures=self.limits.failures,
             rate_per_second=self.limits.rate_per_second,
             burst=self.limits.burst,

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, true
 
 from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.ledger import PostingState
@@ -26,6 +26,7 @@ __all__ = [
     "last_posted",
     "next_due",
     "open_shards",
+    "outdated_states",
     "postings_of",
     "refused_states",
 ]
@@ -67,6 +68,8 @@ class Posting:
 
 _COLUMNS = [posting.c[name] for name in Posting.__dataclass_fields__]
 
+
+_MOST_AT_ONCE = 5_000
 
 _KIND, _STATE = (list(Posting.__dataclass_fields__).index(name) for name in ("document_kind", "state"))
 
@@ -161,6 +164,38 @@ def due_postings(
         .limit(limit)
     )
     return [_from_row(row) for row in connection.execute(query)]
+
+
+def outdated_states(
+    connection: Connection, destination: str, shards: Sequence[int], *, held: ColumnElement[bool]
+) -> list[Posting]:
+    """Order states that were never sent and behind which a newer one waits that nobody holds back."""
+    older = posting.alias("older")
+    unsent = [PostingState.PLANNED.value, PostingState.RETRY_DUE.value]
+    newer = (
+        select(posting.c.id)
+        .where(
+            posting.c.destination == destination,
+            posting.c.entity_key == older.c.entity_key,
+            is_open(posting),
+            posting.c.state.in_(unsent),
+            or_(
+                posting.c.event_time > older.c.event_time,
+                and_(posting.c.event_time == older.c.event_time, posting.c.id > older.c.id),
+            ),
+            ~held,
+        )
+        .exists()
+    )
+    query = select(*[older.c[name] for name in Posting.__dataclass_fields__]).where(
+        older.c.destination == destination,
+        older.c.document_kind == DocumentKind.SALES_ORDER.value,
+        is_open(older),
+        older.c.state.in_(unsent),
+        among(connection, older.c.shard, shards),
+        newer,
+    )
+    return [_from_row(row) for row in connection.execute(query.order_by(older.c.id).limit(_MOST_AT_ONCE))]
 
 
 def is_any_due(connection: Connection, destination: str, *, now: datetime) -> bool:
