@@ -168,13 +168,14 @@ class MemoryWriter:
         if fault is Fault.LOST_ANSWER:
             self.erp.apply(document)
         if fault is Fault.LATE_COMMIT:
-            task = asyncio.create_task(self._commit_late(document))
+            due = asyncio.get_running_loop().time() + self.erp.late
+            task = asyncio.create_task(self._commit_late(document, due))
             self._late.add(task)
             task.add_done_callback(self._late.discard)
         return Answer(Outcome.UNKNOWN, message=fault.value)
 
-    async def _commit_late(self, document: Document) -> None:
-        await asyncio.sleep(self.erp.late)
+    async def _commit_late(self, document: Document, due: float) -> None:
+        await asyncio.sleep(due - asyncio.get_running_loop().time())
         self.erp.apply(document)
 
     async def find(self, kind: DocumentKind, external_ids: Sequence[str]) -> Mapping[str, list[ErpDocument]]:

@@ -456,16 +456,16 @@ class SlowWriter(MemoryWriter):
 
 def test_a_look_up_counts_from_when_it_was_asked_not_from_when_its_answer_came(ops):
     plan_rows(ops, [customer(), order(1)])
-    writer = SlowWriter(late_once(), settle_after=0.5)
-    writer.after_find = 0.6
+    writer = SlowWriter(late_once(), settle_after=1.5)
+    writer.after_find = 1.6
     run(ops, writer)
     assert len(writer.erp.of(DocumentKind.SALES_ORDER, order(1).external_id)) == 1
 
 
 def test_the_erps_time_to_settle_begins_when_a_request_is_given_up_not_when_it_was_meant(ops):
     plan_rows(ops, [customer(), order(1), order(2)])
-    writer = SlowWriter(late_once(), settle_after=0.35, slots=1)
-    writer.before_post = 0.5
+    writer = SlowWriter(late_once(), settle_after=1.5, slots=1)
+    writer.before_post = 1.6
     run(ops, writer)
     assert [len(writer.erp.of(DocumentKind.SALES_ORDER, order(n).external_id)) for n in (1, 2)] == [1, 1]
 
