@@ -135,7 +135,7 @@ class GroupCommitter:
     def _statements(self, connection: Connection, works: Sequence[Work]) -> None:
         now, held = self._clock(), self._held()
         changes = [change for work in works for change in work.changes]
-        leases.check(connection, [held[shard] for shard in {change.posting.shard for change in changes}])
+        leases.check(connection, [held[shard] for shard in {change.shard for change in changes}])
         for gate in {work.gate for work in works if work.gate is not None}:
             gate(connection)
         change_states(connection, changes, actor=self._actor, now=now)

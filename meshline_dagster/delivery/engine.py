@@ -175,10 +175,8 @@ class _Delivery:
         inherited = [row for row in due if row.state is _S.SENDING]
         now = self.clock()  # its requests were started before now: from now on the ERP has settle_after to act on them
         if inherited:
-            changes = [
-                Change(row, row.state, _S.UNKNOWN, self.leases.token(row.shard), sent_at=now, cause="inherited")
-                for row in inherited
-            ]
+            token = self.leases.token
+            changes = [Change.of(row, _S.UNKNOWN, token(row.shard), cause="inherited", sent_at=now) for row in inherited]
             await committer.commit(Work(changes=changes))
         return [row for row in due if row.state is not _S.SENDING]
 

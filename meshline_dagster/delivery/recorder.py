@@ -63,7 +63,12 @@ class Recorder:
         """
         token, sending = self._leases.token, PostingState.SENDING
         changes = [
-            Change(row, row.state, sending, token(row.shard), attempts=row.attempts + 1, sent_at=now) for row in rows
+            Change(
+                *(row.id, row.key, row.shard, row.state, sending, token(row.shard)),
+                attempts=row.attempts + 1,
+                sent_at=now,
+            )
+            for row in rows
         ]
         await self._committer.commit(Work(changes, opened=attempts, gate=self._check))
 
@@ -102,10 +107,7 @@ class Recorder:
             given_up: when a request that got no answer was given up: until then it may have been under way.
         """
         return Change(
-            row,
-            before,
-            settled.state,
-            self._leases.token(row.shard),
+            *(row.id, row.key, row.shard, before, settled.state, self._leases.token(row.shard)),
             due_at=settled.due_at,
             attempts=settled.attempts,
             sent_at=given_up,
@@ -129,7 +131,7 @@ class Recorder:
     async def put_aside(self, rows: Sequence[Posting], cause: str) -> None:
         """Rows that need no request: superseded for this cause."""
         token = self._leases.token
-        changes = [Change(row, row.state, PostingState.SUPERSEDED, token(row.shard), cause=cause) for row in rows]
+        changes = [Change.of(row, PostingState.SUPERSEDED, token(row.shard), cause=cause) for row in rows]
         await self._committer.commit(Work(changes))
         for _ in rows:
             self._report.count(cause)
@@ -138,7 +140,12 @@ class Recorder:
         """Take an intent back: the lease would have ended before the request's deadline, so nothing was sent."""
         token, sending, due = self._leases.token, PostingState.SENDING, PostingState.RETRY_DUE
         changes = [
-            Change(row, sending, due, token(row.shard), attempts=row.attempts, cause="lease_too_short") for row in rows
+            Change(
+                *(row.id, row.key, row.shard, sending, due, token(row.shard)),
+                attempts=row.attempts,
+                cause="lease_too_short",
+            )
+            for row in rows
         ]
         ends = [AttemptEnd(one.posting_id, one.request_id, now, "not_sent", "") for one in attempts]
         await self._committer.commit(Work(changes, closed=ends))
