@@ -4,7 +4,6 @@ It asks the ops store itself whether it may post, since anybody can launch it al
 in the ledger, and the next run goes on from there.
 """
 
-import asyncio
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 from meshline_dagster.core.errors import GateError
 from meshline_dagster.delivery.engine import DeliveryReport, deliver
 from meshline_dagster.delivery.gates import check_verdicts
+from meshline_dagster.delivery.loop import run_delivery
 from meshline_dagster.delivery.plan import PlanReport, outbox_rows, plan
 from meshline_dagster.orchestration.connect import connect_writer
 from meshline_dagster.orchestration.resources import MeshlineResource
@@ -56,7 +56,7 @@ def postings_asset(settings: SyncSettings) -> dg.AssetsDefinition:
             if paused is not None:
                 context.log.warning("posting to %s is paused by %s: what is planned waits", paused.scope, paused.actor)
                 return dg.MaterializeResult(metadata={"paused": True} | _metadata(settings, meshline, planned, None))
-            report = asyncio.run(deliver(store, connect_writer(settings), options, actor=context.run.run_id))
+            report = run_delivery(deliver(store, connect_writer(settings), options, actor=context.run.run_id))
         except GateError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         if report.outage:
