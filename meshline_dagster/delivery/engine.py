@@ -6,14 +6,16 @@ after it. What is inherited as ``sending`` from a run that died is unknown, and 
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.errors import TransientError
 from meshline_dagster.core.ledger import PostingState
-from meshline_dagster.delivery.committer import GroupCommitter, Work
-from meshline_dagster.delivery.gates import check_company, check_gates, plan_number
+from meshline_dagster.delivery.committer import GroupCommitter
+from meshline_dagster.delivery.gates import IntentGate, check_company, check_gates, plan_number
+from meshline_dagster.delivery.ledger_group import Work
 from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
 from meshline_dagster.delivery.outage import OutageGuard
 from meshline_dagster.delivery.recorder import Recorder
@@ -36,6 +38,7 @@ from meshline_dagster.store.postings import (
 __all__ = ["DeliveryReport", "deliver"]
 
 _PASS = 5_000
+_WORTH_A_PROCESS = 2_000  # postings in a pass that repay the second of processor time which a process takes to start
 _IN_PROGRESS = 3  # units of work per HTTP slot, so that commits never leave a slot idle
 _POLL_SECONDS = 0.25
 _READ_AT_ONCE = 100
@@ -148,7 +151,7 @@ class _Delivery:
         now = self.clock()
         with self.store.read() as connection:
             check_gates(connection, self.options)
-            recorder.plan_number = plan_number(connection, self.options)
+            recorder.gate = IntentGate(self.options, plan_number(connection, self.options))
             due = due_postings(connection, self.options.destination, shards, now=now, limit=_PASS)
             later = next_due(connection, self.options.destination, shards)
             elsewhere = open_shards(connection, self.options.destination) - set(shards)
@@ -156,6 +159,8 @@ class _Delivery:
             recorder.refused = refused_states(connection, self.options.destination)
         if due:
             before = committer.commits
+            if len(due) >= _WORTH_A_PROCESS:
+                committer.hire()
             due = await self._inherit(due, committer)
             await self._work_off(requests, due)
             if committer.commits == before:  # leases are too short for a request, or the ERP is given up: never spin
@@ -176,7 +181,9 @@ class _Delivery:
         now = self.clock()  # its requests were started before now: from now on the ERP has settle_after to act on them
         if inherited:
             token = self.leases.token
-            changes = [Change.of(row, _S.UNKNOWN, token(row.shard), cause="inherited", sent_at=now) for row in inherited]
+            changes = [
+                Change.of(row, _S.UNKNOWN, token(row.shard), cause="inherited", sent_at=now) for row in inherited
+            ]
             await committer.commit(Work(changes=changes))
         return [row for row in due if row.state is not _S.SENDING]
 
@@ -184,16 +191,14 @@ class _Delivery:
         """One pass: customers before orders, entities in parallel, a bounded number of requests in flight."""
         with self.store.read() as connection:
             before = last_posted(connection, self.options.destination, [row.entity_key for row in due])
-        units: asyncio.Queue[tuple[bool, list[Posting]]] = asyncio.Queue()
-        for lookup, batch in self._batches(due):
-            units.put_nowait((lookup, batch))
+        units = deque(self._batches(due))
 
         async def worker() -> None:
-            while not units.empty() and not self.guard.is_open:
-                lookup, batch = units.get_nowait()
+            while units and not self.guard.is_open:
+                lookup, batch = units.popleft()
                 await (requests.look_up(batch, before) if lookup else requests.send(batch, before))
 
-        workers = min(units.qsize(), self.capabilities.max_in_flight * _IN_PROGRESS)
+        workers = min(len(units), self.capabilities.max_in_flight * _IN_PROGRESS)
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
                 group.create_task(worker())

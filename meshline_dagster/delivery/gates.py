@@ -1,5 +1,7 @@
 """What must hold before anything is sent. The writer checks it itself, since anybody can launch it."""
 
+from dataclasses import dataclass
+
 from sqlalchemy import Connection
 
 from meshline_dagster.core.errors import GateError, PlanChangedError
@@ -8,7 +10,7 @@ from meshline_dagster.store.counters import current_value
 from meshline_dagster.store.pauses import pause_of
 from meshline_dagster.store.verdicts import failed_verdicts
 
-__all__ = ["check_company", "check_gates", "check_plan", "check_verdicts", "plan_number"]
+__all__ = ["IntentGate", "check_company", "check_gates", "check_plan", "check_verdicts", "plan_number"]
 
 
 def check_gates(connection: Connection, options: DeliveryOptions) -> None:
@@ -59,6 +61,27 @@ def check_plan(connection: Connection, options: DeliveryOptions, number: int) ->
     """
     if current_value(connection, f"plan:{options.destination}", hold=True) != number:
         raise PlanChangedError
+
+
+@dataclass(frozen=True, slots=True)
+class IntentGate:
+    """What is checked in the transaction of an intent, in whatever process that is.
+
+    Attributes:
+        number: the plan under which the rows were read.
+    """
+
+    options: DeliveryOptions
+    number: int
+
+    def check(self, connection: Connection) -> None:
+        """Raise unless it may be written.
+
+        Raises:
+            GateError, PlanChangedError: see :func:`check_gates` and :func:`check_plan`.
+        """
+        check_gates(connection, self.options)
+        check_plan(connection, self.options, self.number)
 
 
 def check_company(options: DeliveryOptions, company: str) -> None:

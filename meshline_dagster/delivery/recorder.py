@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection
-
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.settle import Settled
 from meshline_dagster.core.text import kept_text
-from meshline_dagster.delivery.committer import GroupCommitter, Work
+from meshline_dagster.delivery.committer import GroupCommitter
 from meshline_dagster.delivery.findings import finding_for, trace_key
-from meshline_dagster.delivery.gates import check_gates, check_plan
+from meshline_dagster.delivery.gates import IntentGate
+from meshline_dagster.delivery.ledger_group import Work
 from meshline_dagster.delivery.session import Session
 from meshline_dagster.delivery.shards import ShardLeases
 from meshline_dagster.store.exceptions import Finding
@@ -38,14 +37,14 @@ class Recorder:
     """Writes for one delivery, under its leases.
 
     Attributes:
-        plan_number: the plan under which the rows of the current pass were read.
+        gate: what must hold for an intent of the current pass to be written.
         open_exceptions: trace keys of what is open in the queue, so that a success asks the database only where it resolves something.
         refused: the time of the newest refused state of each entity in exception.
     """
 
     def __init__(self, session: Session, committer: GroupCommitter, leases: ShardLeases) -> None:
         self._report, self._committer, self._leases = session.report, committer, leases
-        self._options, self.plan_number = session.options, 0
+        self.gate: IntentGate | None = None
         self._name, self._numbers = uuid.uuid4().hex[:24], itertools.count(1)
         self.open_exceptions: set[str] = set()
         self.refused: dict[str, datetime] = {}
@@ -61,6 +60,7 @@ class Recorder:
         Raises:
             GateError, PlanChangedError: posting was paused, a verdict fell, or the ledger was planned anew, since the pass began.
         """
+        assert self.gate is not None
         token, sending = self._leases.token, PostingState.SENDING
         changes = [
             Change(
@@ -70,7 +70,7 @@ class Recorder:
             )
             for row in rows
         ]
-        await self._committer.commit(Work(changes, opened=attempts, gate=self._check))
+        await self._committer.commit(Work(changes, opened=attempts, gate=self.gate))
 
     def settle(
         self, results: Results, row: Posting, attempt: Attempt, settled: Settled, *, before: PostingState, answer: str
@@ -123,10 +123,6 @@ class Recorder:
             opened: attempts that begin and end in this very transaction, as look-ups do.
         """
         await self._committer.commit(Work(results.changes, opened, results.ends, results.findings, results.resolved))
-
-    def _check(self, connection: Connection) -> None:
-        check_gates(connection, self._options)
-        check_plan(connection, self._options, self.plan_number)
 
     async def put_aside(self, rows: Sequence[Posting], cause: str) -> None:
         """Rows that need no request: superseded for this cause."""

@@ -12,6 +12,11 @@ from meshline_dagster.store.tables import pause as pauses
 __all__ = ["ALL", "Pause", "pause", "pause_of", "pauses_in_force", "resume"]
 
 ALL = "all"
+_IN_FORCE = (
+    select(pauses.c.scope, pauses.c.actor, pauses.c.reason, pauses.c.created_at)
+    .where(pauses.c.resumed_at.is_(None))
+    .order_by(pauses.c.id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +58,7 @@ def pause_of(connection: Connection, destination: str) -> Pause | None:
 
 def pauses_in_force(connection: Connection) -> list[Pause]:
     """Every pause that nobody has ended, oldest first."""
-    query = (
-        select(pauses.c.scope, pauses.c.actor, pauses.c.reason, pauses.c.created_at)
-        .where(pauses.c.resumed_at.is_(None))
-        .order_by(pauses.c.id)
-    )
-    return [Pause(*row) for row in connection.execute(query)]
+    return [Pause(*row) for row in connection.execute(_IN_FORCE)]
 
 
 def _of(connection: Connection, scopes: list[str]) -> list[Pause]:
