@@ -5,47 +5,28 @@ commits, the leases of all shards in it are checked: what was done under a lost 
 
 What may wait (the database's lock, the fsync) happens in a thread. The statements themselves do so only where they cross a network:
 SQLite's take microseconds, and a thread that runs them beside a busy event loop spends its time waiting for the interpreter's lock.
+Where a pass is large, a process of its own writes the groups: see :mod:`~meshline_dagster.delivery.ledger_process`.
 """
 
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
 from sqlalchemy import Connection
 
-from meshline_dagster.delivery.outage import OutageGuard, Signal
-from meshline_dagster.store import leases
+from meshline_dagster.delivery.ledger_group import Work, write_works
+from meshline_dagster.delivery.ledger_process import LedgerProcess
+from meshline_dagster.delivery.outage import OutageGuard
 from meshline_dagster.store.engine import Store
-from meshline_dagster.store.exceptions import Finding, raise_exceptions, resolve
 from meshline_dagster.store.leases import Lease
-from meshline_dagster.store.ledger_writes import Attempt, AttemptEnd, Change, change_states, record_attempts
 
-__all__ = ["GroupCommitter", "Work"]
+__all__ = ["GroupCommitter"]
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What has to become durable together.
-
-    Attributes:
-        signals: what it learnt of the destination.
-        gate: raises, inside the transaction, when it must not be written any more.
-    """
-
-    changes: Sequence[Change] = ()
-    opened: Sequence[Attempt] = ()
-    closed: Sequence[AttemptEnd] = ()
-    findings: Sequence[Finding] = ()
-    resolved: Sequence[str] = ()
-    signals: Sequence[Signal] = ()
-    gate: Callable[[Connection], None] | None = None
 
 
 _Item = tuple[Work, "asyncio.Future[None]"]
@@ -72,6 +53,7 @@ class GroupCommitter:
         self._wake = asyncio.Event()
         self._leaving = False
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="meshline-commits")
+        self._hired: asyncio.Task[LedgerProcess] | None = None
         self.commits = 0
 
     async def __aenter__(self) -> Self:
@@ -84,7 +66,13 @@ class GroupCommitter:
         self._leaving = True
         self._wake.set()
         await self._task
+        await self._dismiss()
         self._executor.shutdown()
+
+    def hire(self) -> None:
+        """Let a process of its own write the groups, from when it is ready until the end."""
+        if self._hired is None:
+            self._hired = asyncio.create_task(LedgerProcess.start(self._store, self._actor))
 
     async def commit(self, work: Work) -> None:
         """Return when ``work`` is durable.
@@ -106,6 +94,10 @@ class GroupCommitter:
 
     async def _write_group(self) -> None:
         """Write all that is queued by now together; if that fails, each alone, so that one bad item spoils no other."""
+        tells = any(work.signals for work, _ in self._queue)  # the breaker is moved here, where its view is
+        if self._hired is not None and self._hired.done() and not tells:
+            await self._hand_over(self._hired)
+            return
         group = await self._write(None)
         if group is None:
             return
@@ -142,20 +134,31 @@ class GroupCommitter:
         _settle(items, None)
         return None
 
+    async def _hand_over(self, hired: asyncio.Task[LedgerProcess]) -> None:
+        """The same in the hired process."""
+        items, self._queue = self._queue, []
+        try:
+            process = hired.result()
+            results = await process.write([work for work, _ in items], self._held(), self._clock())
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
+            _settle(items, error)
+            return
+        self.commits += 1
+        for item, failure in zip(items, results, strict=True):
+            _settle([item], failure)
+
+    async def _dismiss(self) -> None:
+        """End the hired process, also one that is still starting."""
+        if self._hired is None:
+            return
+        self._hired.cancel()
+        [process] = await asyncio.gather(self._hired, return_exceptions=True)
+        if isinstance(process, LedgerProcess):
+            await process.aclose()
+
     def _statements(self, connection: Connection, works: Sequence[Work]) -> None:
-        now, held = self._clock(), self._held()
-        changes = [change for work in works for change in work.changes]
-        leases.check(connection, [held[shard] for shard in {change.posting.shard for change in changes}])
-        for gate in {work.gate for work in works if work.gate is not None}:
-            gate(connection)
-        change_states(connection, changes, actor=self._actor, now=now)
-        record_attempts(
-            connection,
-            [row for work in works for row in work.opened],
-            [row for work in works for row in work.closed],
-        )
-        raise_exceptions(connection, [finding for work in works for finding in work.findings], now=now)
-        resolve(connection, [key for work in works for key in work.resolved], resolution="posted since", now=now)
+        now = self._clock()
+        write_works(connection, works, held=self._held(), actor=self._actor, now=now)
         signals = [signal for work in works for signal in work.signals]
         if signals:
             self._guard.apply(connection, signals)

@@ -7,6 +7,7 @@ after it. What is inherited as ``sending`` from a run that died is unknown, and 
 import asyncio
 import random
 import sys
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,9 +17,10 @@ from meshline_dagster.core.errors import TransientError
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.delivery.backlog import announce_backlog
 from meshline_dagster.delivery.behind import tell_what_waits
-from meshline_dagster.delivery.committer import GroupCommitter, Work
-from meshline_dagster.delivery.gates import check_company, check_gates, plan_number
+from meshline_dagster.delivery.committer import GroupCommitter
+from meshline_dagster.delivery.gates import IntentGate, check_company, check_gates, plan_number
 from meshline_dagster.delivery.holds import Holds
+from meshline_dagster.delivery.ledger_group import Work
 from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
 from meshline_dagster.delivery.outage import OutageGuard, Signal
 from meshline_dagster.delivery.pace import Pace
@@ -45,6 +47,7 @@ from meshline_dagster.store.postings import (
 __all__ = ["DeliveryReport", "deliver"]
 
 _PASS = 5_000
+_WORTH_A_PROCESS = 2_000  # postings in a pass that repay the second of processor time which a process takes to start
 _IN_PROGRESS = 3  # units of work per HTTP slot, so that commits never leave a slot idle
 _POLL_SECONDS = 0.25
 _READ_AT_ONCE = 100
@@ -196,6 +199,8 @@ class _Delivery:
         if seen.due:
             self.left -= len(seen.due)
             before = committer.commits
+            if len(seen.due) >= _WORTH_A_PROCESS:
+                committer.hire()
             await self._work_off(requests, await self._inherit(seen.due, committer))
             if committer.commits == before:  # leases are too short for a request, or the ERP is given up: never spin
                 await asyncio.sleep(_POLL_SECONDS)
@@ -210,7 +215,7 @@ class _Delivery:
         now, to = self.clock(), self.options.destination
         with self.store.read() as connection:
             check_gates(connection, self.options, now=now)
-            recorder.plan_number = plan_number(connection, self.options)
+            recorder.gate = IntentGate(self.options, plan_number(connection, self.options))
             self.holds.read_all(connection)
             held = self.holds.condition
             due = due_postings(connection, to, shards, now=now, limit=min(_PASS, self.left), held=held)
@@ -245,9 +250,9 @@ class _Delivery:
         inherited = [row for row in due if row.state is _S.SENDING]
         now = self.clock()  # its requests were started before now: from now on the ERP has settle_after to act on them
         if inherited:
+            token = self.leases.token
             changes = [
-                Change(row, row.state, _S.UNKNOWN, self.leases.token(row.shard), sent_at=now, cause="inherited")
-                for row in inherited
+                Change.of(row, _S.UNKNOWN, token(row.shard), cause="inherited", sent_at=now) for row in inherited
             ]
             await committer.commit(Work(changes=changes))
         return [row for row in due if row.state is not _S.SENDING]
@@ -256,19 +261,17 @@ class _Delivery:
         """One pass: customers before orders, entities in parallel, a bounded number of requests in flight."""
         with self.store.read() as connection:
             before = last_posted(connection, self.options.destination, [row.entity_key for row in due])
-        units: asyncio.Queue[tuple[bool, list[Posting]]] = asyncio.Queue()
         batches = self._batches(due)
         if self.guard.is_probing and batches:
             batches = [batches[int(self.session.jitter() * len(batches))]]
-        for lookup, batch in batches:
-            units.put_nowait((lookup, batch))
+        units = deque(batches)
 
         async def worker() -> None:
-            while not units.empty() and not self.guard.is_open:
-                lookup, batch = units.get_nowait()
+            while units and not self.guard.is_open:
+                lookup, batch = units.popleft()
                 await (requests.look_up(batch, before) if lookup else requests.send(batch, before))
 
-        workers = min(units.qsize(), self.capabilities.max_in_flight * _IN_PROGRESS)
+        workers = min(len(units), self.capabilities.max_in_flight * _IN_PROGRESS)
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
                 group.create_task(worker())

@@ -1,5 +1,6 @@
 """What must hold before anything is sent. The writer checks it itself, since anybody can launch it."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -11,7 +12,15 @@ from meshline_dagster.store.counters import current_value
 from meshline_dagster.store.pauses import pauses_in_force
 from meshline_dagster.store.verdicts import failed_verdicts
 
-__all__ = ["check_company", "check_gates", "check_plan", "check_verdicts", "pauses_now", "plan_number"]
+__all__ = [
+    "IntentGate",
+    "check_company",
+    "check_gates",
+    "check_plan",
+    "check_verdicts",
+    "pauses_now",
+    "plan_number",
+]
 
 
 def check_gates(connection: Connection, options: DeliveryOptions, *, now: datetime) -> None:
@@ -64,6 +73,27 @@ def check_plan(connection: Connection, options: DeliveryOptions, number: int) ->
     """
     if current_value(connection, f"plan:{options.destination}", hold=True) != number:
         raise PlanChangedError
+
+
+@dataclass(frozen=True, slots=True)
+class IntentGate:
+    """What is checked in the transaction of an intent, in whatever process that is.
+
+    Attributes:
+        number: the plan under which the rows were read.
+    """
+
+    options: DeliveryOptions
+    number: int
+
+    def check(self, connection: Connection, *, now: datetime) -> None:
+        """Raise unless it may be written.
+
+        Raises:
+            GateError, PlanChangedError: see :func:`check_gates` and :func:`check_plan`.
+        """
+        check_gates(connection, self.options, now=now)
+        check_plan(connection, self.options, self.number)
 
 
 def check_company(options: DeliveryOptions, company: str) -> None:

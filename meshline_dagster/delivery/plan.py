@@ -102,11 +102,11 @@ def _write(
 ) -> None:
     causes = {posting_id: cause for one in plans for posting_id, cause in one.supersede}
     changes = [
-        Change(row, row.state, PostingState.SUPERSEDED, row.lease_token or 0, cause=causes[row.id])
+        Change.of(row, PostingState.SUPERSEDED, row.lease_token or 0, cause=causes[row.id])
         for row in postings_of(connection, list(causes))
     ]
     changes += [
-        Change(row, row.state, PostingState.PLANNED, row.lease_token or 0, cause="gone_live")
+        Change.of(row, PostingState.PLANNED, row.lease_token or 0, cause="gone_live")
         for row in postings_of(connection, [posting_id for one in plans for posting_id in one.release])
     ]
     change_states(connection, changes, actor=actor, now=now)

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection
-
 from meshline_dagster.core.errors import GateError, PlanChangedError
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.settle import Settled
 from meshline_dagster.core.text import kept_text
-from meshline_dagster.delivery.committer import GroupCommitter, Work
+from meshline_dagster.delivery.committer import GroupCommitter
 from meshline_dagster.delivery.findings import finding_for, trace_key
-from meshline_dagster.delivery.gates import check_gates, check_plan
+from meshline_dagster.delivery.gates import IntentGate
+from meshline_dagster.delivery.ledger_group import Work
 from meshline_dagster.delivery.outage import Signal
 from meshline_dagster.delivery.session import Session
 from meshline_dagster.delivery.shards import ShardLeases
@@ -41,14 +40,14 @@ class Recorder:
     """Writes for one delivery, under its leases.
 
     Attributes:
-        plan_number: the plan under which the rows of the current pass were read.
+        gate: what must hold for an intent of the current pass to be written.
         open_exceptions: trace keys of what is open in the queue, so that a success asks the database only where it resolves something.
         refused: the time of the newest refused state of each entity in exception.
     """
 
     def __init__(self, session: Session, committer: GroupCommitter, leases: ShardLeases) -> None:
         self._report, self._committer, self._leases = session.report, committer, leases
-        self._options, self._clock, self.plan_number = session.options, session.clock, 0
+        self.gate: IntentGate | None = None
         self._name, self._numbers = uuid.uuid4().hex[:24], itertools.count(1)
         self.open_exceptions: set[str] = set()
         self.refused: dict[str, datetime] = {}
@@ -64,11 +63,17 @@ class Recorder:
         Raises:
             GateError, PlanChangedError: posting was paused, a verdict fell, or the ledger was planned anew, since the pass began.
         """
+        assert self.gate is not None
         token, sending = self._leases.token, PostingState.SENDING
         changes = [
-            Change(row, row.state, sending, token(row.shard), attempts=row.attempts + 1, sent_at=now) for row in rows
+            Change(
+                *(row.id, row.key, row.shard, row.state, sending, token(row.shard)),
+                attempts=row.attempts + 1,
+                sent_at=now,
+            )
+            for row in rows
         ]
-        await self._committer.commit(Work(changes, opened=attempts, gate=self._check))
+        await self._committer.commit(Work(changes, opened=attempts, gate=self.gate))
 
     def settle(
         self, results: Results, row: Posting, attempt: Attempt, settled: Settled, *, before: PostingState, answer: str
@@ -105,10 +110,7 @@ class Recorder:
             given_up: when a request that got no answer was given up: until then it may have been under way.
         """
         return Change(
-            row,
-            before,
-            settled.state,
-            self._leases.token(row.shard),
+            *(row.id, row.key, row.shard, before, settled.state, self._leases.token(row.shard)),
             due_at=settled.due_at,
             attempts=settled.attempts,
             sent_at=given_up,
@@ -127,14 +129,10 @@ class Recorder:
             Work(results.changes, opened, results.ends, results.findings, results.resolved, results.signals)
         )
 
-    def _check(self, connection: Connection) -> None:
-        check_gates(connection, self._options, now=self._clock())
-        check_plan(connection, self._options, self.plan_number)
-
     async def put_aside(self, rows: Sequence[Posting], cause: str) -> None:
         """Rows that need no request: superseded for this cause."""
         token = self._leases.token
-        changes = [Change(row, row.state, PostingState.SUPERSEDED, token(row.shard), cause=cause) for row in rows]
+        changes = [Change.of(row, PostingState.SUPERSEDED, token(row.shard), cause=cause) for row in rows]
         await self._committer.commit(Work(changes))
         for _ in rows:
             self._report.count(cause)
@@ -142,9 +140,9 @@ class Recorder:
     async def coalesce(self, rows: Sequence[Posting]) -> None:
         """Older order states that were never sent make room for the newest."""
         token = self._leases.token
-        changes = [Change(row, row.state, PostingState.SUPERSEDED, token(row.shard), cause="coalesced") for row in rows]
+        changes = [Change.of(row, PostingState.SUPERSEDED, token(row.shard), cause="coalesced") for row in rows]
         try:
-            await self._committer.commit(Work(changes, gate=self._check))
+            await self._committer.commit(Work(changes, gate=self.gate))
         except (GateError, PlanChangedError):  # the next pass looks again, or says why not
             return
         self._report.outcomes["coalesced"] = self._report.outcomes.get("coalesced", 0) + len(rows)
@@ -166,7 +164,12 @@ class Recorder:
         """
         token, sending, due = self._leases.token, PostingState.SENDING, PostingState.RETRY_DUE
         changes = [
-            Change(row, sending, due, token(row.shard), due_at=due_at, attempts=row.attempts, cause=cause)
+            Change(
+                *(row.id, row.key, row.shard, sending, due, token(row.shard)),
+                due_at=due_at,
+                attempts=row.attempts,
+                cause=cause,
+            )
             for row in rows
         ]
         ends = [AttemptEnd(one.posting_id, one.request_id, now, "not_sent", "") for one in attempts]

@@ -8,13 +8,12 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import httpx
 import orjson
 
 from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument, Outcome
 from meshline_dagster.core.errors import AuthError, MeshlineError, SourceError, TransientError
 from meshline_dagster.core.settle import difference
-from meshline_dagster.erp.http import was_surely_not_sent
+from meshline_dagster.erp.http import Response, was_surely_not_sent
 from meshline_dagster.erp.rest_documents import from_json
 
 __all__ = ["as_answer", "as_error", "is_done", "no_answer", "read_json"]
@@ -27,7 +26,7 @@ _TOO_MANY, _UNAVAILABLE = 429, 503
 _CLIENT_ERRORS = range(400, 500)
 
 
-def as_answer(document: Document, response: httpx.Response) -> Answer:
+def as_answer(document: Document, response: Response) -> Answer:
     """The outcome of one document's request.
 
     Refused credentials are "not now": they concern every request, and the order itself is fine.
@@ -54,7 +53,7 @@ def no_answer(error: BaseException) -> Answer:
     return Answer(outcome, message=f"{type(error).__name__}: {error}"[:_MESSAGE_CHARACTERS])
 
 
-def as_error(response: httpx.Response) -> MeshlineError | None:
+def as_error(response: Response) -> MeshlineError | None:
     """What a reading request's answer raises, if anything."""
     status = response.status_code
     if status == _OK:
@@ -67,7 +66,7 @@ def as_error(response: httpx.Response) -> MeshlineError | None:
     return SourceError(f"the ERP does not take our question: {message}")
 
 
-def read_json(response: httpx.Response) -> Mapping[str, Any]:
+def read_json(response: Response) -> Mapping[str, Any]:
     """The answer's object; empty when it is none, as from a proxy in between."""
     try:
         body = orjson.loads(response.content)
@@ -85,7 +84,7 @@ def is_done(document: Document, have: ErpDocument) -> bool:
     )
 
 
-def _confirmed(response: httpx.Response, body: Mapping[str, Any], raw: Mapping[str, Any]) -> Answer:
+def _confirmed(response: Response, body: Mapping[str, Any], raw: Mapping[str, Any]) -> Answer:
     if not body.get("id"):
         return Answer(Outcome.UNKNOWN, message="the ERP confirms a document without an id", raw=raw)
     outcome = Outcome.CREATED if response.status_code == _CREATED else Outcome.UPDATED
@@ -108,7 +107,7 @@ def _exists(document: Document, body: Mapping[str, Any], message: str, raw: Mapp
     return Answer(Outcome.EXISTS, erp_id=erp_id, message=message, raw=raw)
 
 
-def _words(response: httpx.Response, body: Mapping[str, Any]) -> tuple[str, str | None]:
+def _words(response: Response, body: Mapping[str, Any]) -> tuple[str, str | None]:
     """The ERP's own words and the field it names."""
     error = body.get("error")
     fallback = f"HTTP {response.status_code} {response.reason_phrase}".strip()
@@ -123,7 +122,7 @@ def _excerpt(body: Mapping[str, Any]) -> dict[str, Any]:
     return {key: body[key] for key in ("id", "number", "updated_at", "error") if key in body}
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+def _retry_after(response: Response) -> float | None:
     """Seconds from a Retry-After header in either of its forms (RFC 9110, 10.2.3)."""
     text = response.headers.get("retry-after", "")
     try:

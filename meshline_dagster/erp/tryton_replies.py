@@ -9,11 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
 from meshline_dagster.core.documents import Answer, Outcome
 from meshline_dagster.core.errors import AuthError, MeshlineError, RateLimitedError, SourceError, TransientError
-from meshline_dagster.erp.http import was_surely_not_sent
+from meshline_dagster.erp.http import Response, was_surely_not_sent
 from meshline_dagster.erp.tryton_json import decode
 
 __all__ = ["Reply", "no_reply", "read_reply"]
@@ -78,7 +76,7 @@ def no_reply(error: BaseException) -> Reply:
     return Reply(outcome, message=f"{type(error).__name__}: {error}"[:_MESSAGE_CHARACTERS])
 
 
-def read_reply(response: httpx.Response) -> Reply:
+def read_reply(response: Response) -> Reply:
     """Read an answer's status and body."""
     status = response.status_code
     if status == _UNAUTHORIZED:

@@ -4,7 +4,6 @@ It asks the ops store itself whether it may post, since anybody can launch it al
 in the ledger, and the next run goes on from there.
 """
 
-import asyncio
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 from meshline_dagster.core.errors import GateError, PausedError
 from meshline_dagster.delivery.engine import DeliveryReport, deliver
 from meshline_dagster.delivery.gates import check_verdicts
+from meshline_dagster.delivery.loop import run_delivery
 from meshline_dagster.delivery.options import DeliveryOptions
 from meshline_dagster.delivery.plan import PlanReport, outbox_rows, plan
 from meshline_dagster.orchestration.connect import connect_writer
@@ -60,7 +60,7 @@ def postings_asset(settings: SyncSettings) -> dg.AssetsDefinition:
             else:
                 planned = plan_published(settings, meshline, actor=context.run.run_id)
             try:
-                report = asyncio.run(deliver(store, connect_writer(settings), options, actor=context.run.run_id))
+                report = run_delivery(deliver(store, connect_writer(settings), options, actor=context.run.run_id))
             except PausedError as pause:
                 context.log.warning("%s; what is open waits", pause)
                 return dg.MaterializeResult(metadata={"paused": True} | _metadata(settings, meshline, planned, None))

@@ -5,12 +5,11 @@ insert an entry without breaking every later one.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
 from meshline_dagster.core.identity import canonical_texts, sha256_hex
 from meshline_dagster.store.bulk import insert_rows
@@ -21,11 +20,11 @@ __all__ = ["Entry", "append", "first_broken"]
 
 _GENESIS = "0" * 64
 _PAGE = 10_000
+_HASH = text("SELECT hash FROM audit_entry WHERE seq = :seq")
 _COLUMNS = ("seq", "at", "actor", "action", "subject", "detail", "previous_hash", "hash")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One thing to record: who did what to what. ``detail`` is plain JSON without secrets."""
 
     actor: str
@@ -78,7 +77,7 @@ def _rows(connection: Connection) -> Iterable[Any]:
 def _hash_at(connection: Connection, seq: int) -> str:
     if seq == 0:
         return _GENESIS
-    digest: str = connection.execute(select(audit_entry.c.hash).where(audit_entry.c.seq == seq)).scalar_one()
+    digest: str = connection.execute(_HASH, {"seq": seq}).scalar_one()
     return digest
 
 

@@ -1,14 +1,14 @@
-"""Many rows in one statement: they travel as one JSON parameter that the database unpacks.
-
-The driver's ``executemany`` gives the interpreter's lock away and waits for it again at each row, which beside a busy event loop costs
-far more than the database does. One statement for a whole group pays that once.
+"""Many rows at once: one round trip on PostgreSQL, where they travel as one JSON parameter that the server unpacks; one prepared
+statement on SQLite, which has no way to go and would only parse what we packed.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import BigInteger, Boolean, ColumnElement, Connection, Date, Integer, String, Table, column, text
@@ -16,44 +16,50 @@ from sqlalchemy.types import TypeEngine
 
 from meshline_dagster.store.types import Amount, UtcDateTime
 
-__all__ = ["among", "insert_rows", "instant_text", "listed", "packed"]
+__all__ = ["Update", "among", "insert_rows", "instant_text", "update_rows"]
 
 Columns = Mapping[str, TypeEngine[Any]]
 
 
-def listed(connection: Connection, columns: Columns, parameter: str = "rows") -> str:
-    """A sub-select with one typed column for each name, over the JSON array of arrays bound as ``:parameter``. Both databases
-    unpack it in its order.
+class Update(NamedTuple):
+    """A change of one row for each row of values.
+
+    Attributes:
+        setting, where: SQL over the table's columns, and over the row's values as ``given.NAME``.
+        columns: the names and types of a row's values, in their order.
     """
-    if connection.dialect.name == "sqlite":
-        fields = ", ".join(f"json_extract(value, '$[{place}]') AS {name}" for place, name in enumerate(columns))
-        return f"(SELECT {fields} FROM json_each(:{parameter}))"  # noqa: S608 - names are our columns
-    fields = ", ".join(
-        f"CAST(value ->> {place} AS {_postgres(kind)}) AS {name}" for place, (name, kind) in enumerate(columns.items())
-    )
-    return f"(SELECT {fields} FROM jsonb_array_elements(CAST(:{parameter} AS jsonb)) AS given(value))"  # noqa: S608 - names are our columns
+
+    table: Table
+    setting: str
+    where: str
+    columns: Columns
 
 
-def packed(columns: Columns, rows: Iterable[Sequence[Any]]) -> str:
-    """The parameter for :func:`listed`: one array for each row, values in the order of ``columns``."""
-    converters = [(place, _converter(kind)) for place, kind in enumerate(columns.values())]
-    needed = [(place, convert) for place, convert in converters if convert is not None]
-    arrays = []
-    for row in rows:
-        values = list(row)
-        for place, convert in needed:
-            if values[place] is not None:
-                values[place] = convert(values[place])
-        arrays.append(values)
-    return orjson.dumps(arrays).decode()
+_GIVEN = re.compile(r"\bgiven\.(\w+)")
 
 
 def insert_rows(connection: Connection, table: Table, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Insert rows, in order; columns that are not named get their default."""
     columns = {name: table.c[name].type for name in names}
-    listing = ", ".join(names)
-    statement = f"INSERT INTO {table.name} ({listing}) SELECT {listing} FROM {listed(connection, columns)} AS fresh"  # noqa: S608 - as above
-    connection.execute(text(statement), {"rows": packed(columns, rows)})
+    values, listing = _plain(columns, rows), ", ".join(names)
+    if connection.dialect.name == "sqlite":
+        marks = ", ".join("?" * len(names))
+        statement = f"INSERT INTO {table.name} ({listing}) VALUES ({marks})"  # noqa: S608 - names are our columns
+        connection.exec_driver_sql(statement, [tuple(row) for row in values])
+    else:
+        statement = f"INSERT INTO {table.name} ({listing}) SELECT {listing} FROM {_listed(columns)} AS fresh"  # noqa: S608 - as above
+        connection.execute(text(statement), {"rows": orjson.dumps(values).decode()})
+
+
+def update_rows(connection: Connection, update: Update, rows: Iterable[Sequence[Any]]) -> int:
+    """Carry out ``update`` for each of ``rows``. Returns how many rows it changed."""
+    table, values = update.table.name, _plain(update.columns, rows)
+    if connection.dialect.name == "sqlite":
+        one = f"UPDATE {table} SET {update.setting} WHERE {update.where}"  # noqa: S608 - as above
+        statement, order = _positional(one, tuple(update.columns))
+        return connection.exec_driver_sql(statement, [order(row) for row in values]).rowcount
+    statement = f"UPDATE {table} SET {update.setting} FROM {_listed(update.columns)} AS given WHERE {update.where}"  # noqa: S608 - as above
+    return connection.execute(text(statement), {"rows": orjson.dumps(values).decode()}).rowcount
 
 
 def among(connection: Connection, one: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
@@ -77,6 +83,35 @@ def instant_text(value: datetime) -> str:
     if value.tzinfo is None:
         raise ValueError("a naive datetime cannot enter the ops store: give it a time zone")
     return value.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
+
+
+def _plain(columns: Columns, rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
+    """The rows in what both JSON and SQLite know: texts and numbers."""
+    converters = [(place, _converter(kind)) for place, kind in enumerate(columns.values())]
+    needed = [(place, convert) for place, convert in converters if convert is not None]
+    plain = []
+    for row in rows:
+        values = list(row)
+        for place, convert in needed:
+            if values[place] is not None:
+                values[place] = convert(values[place])
+        plain.append(values)
+    return plain
+
+
+@lru_cache(maxsize=64)
+def _positional(statement: str, names: tuple[str, ...]) -> tuple[str, Callable[[Sequence[Any]], Any]]:
+    """The statement with ``?`` for each ``given.NAME``, and what puts a row's values in the order of those marks."""
+    order = itemgetter(*(names.index(name) for name in _GIVEN.findall(statement)))
+    return _GIVEN.sub("?", statement), order
+
+
+def _listed(columns: Columns) -> str:
+    """A sub-select with one typed column for each name, over the JSON array of arrays bound as ``:rows``, in its order."""
+    fields = ", ".join(
+        f"CAST(value ->> {place} AS {_postgres(kind)}) AS {name}" for place, (name, kind) in enumerate(columns.items())
+    )
+    return f"(SELECT {fields} FROM jsonb_array_elements(CAST(:rows AS jsonb)) AS list(value))"  # noqa: S608 - as above
 
 
 def _amount(value: Decimal) -> int | None:

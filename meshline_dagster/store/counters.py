@@ -4,7 +4,7 @@ A database sequence hands numbers out before the commit, so a reader that rememb
 miss a 6 that commits later. Here the counter's row stays locked until the transaction ends.
 """
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, bindparam, select, text
 
 from meshline_dagster.store.tables import counter
 
@@ -14,6 +14,8 @@ _RAISE = text(
     "INSERT INTO counter (name, value) VALUES (:name, :count) "
     "ON CONFLICT (name) DO UPDATE SET value = counter.value + :count RETURNING value"
 )
+_VALUE = select(counter.c.value).where(counter.c.name == bindparam("counted"))
+_HELD = _VALUE.with_for_update(read=True)
 
 
 def next_values(connection: Connection, name: str, count: int = 1) -> range:
@@ -28,5 +30,4 @@ def current_value(connection: Connection, name: str, *, hold: bool = False) -> i
     Args:
         hold: nobody takes the next one before the caller's transaction ends.
     """
-    query = select(counter.c.value).where(counter.c.name == name)
-    return connection.execute(query.with_for_update(read=True) if hold else query).scalar_one_or_none() or 0
+    return connection.execute(_HELD if hold else _VALUE, {"counted": name}).scalar_one_or_none() or 0

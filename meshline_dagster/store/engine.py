@@ -6,8 +6,9 @@ their locks lie.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,10 @@ class Store:
         """A transaction that only reads: on SQLite it does not wait for writers."""
         with self.engine.connect().execution_options(meshline_read=True) as connection, connection.begin():
             yield connection
+
+    def reopener(self) -> "Callable[[], Store]":
+        """What opens this store again in another process. It can be pickled, and knows the password if there is one."""
+        return partial(open_store, self.engine.url.render_as_string(hide_password=False), migrate=False)
 
     def close(self) -> None:
         """Give all connections back."""

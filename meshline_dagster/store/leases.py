@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import orjson
 from sqlalchemy import Connection, select, text, update
 
 from meshline_dagster.core.errors import LeaseLostError
-from meshline_dagster.store.bulk import among
 from meshline_dagster.store.tables import lease
 
 __all__ = ["Lease", "acquire", "check", "release", "renew"]
@@ -19,6 +19,11 @@ __all__ = ["Lease", "acquire", "check", "release", "renew"]
 _ENSURE = text(
     "INSERT INTO lease (name, holder, token, expires_at) VALUES (:name, NULL, 0, '1970-01-01 00:00:00.000000') "
     "ON CONFLICT DO NOTHING"
+)
+_NOW_HELD_SQLITE = text("SELECT name, token, holder FROM lease WHERE name IN (SELECT value FROM json_each(:names))")
+_NOW_HELD = text(
+    "SELECT name, token, holder FROM lease "
+    "WHERE name IN (SELECT value FROM jsonb_array_elements_text(CAST(:names AS jsonb)) AS given(value)) FOR SHARE"
 )
 
 
@@ -69,9 +74,9 @@ def check(connection: Connection, held: Sequence[Lease]) -> None:
     """
     if not held:
         return
-    names = among(connection, lease.c.name, [one.name for one in held])
-    query = select(lease.c.name, lease.c.token, lease.c.holder).where(names)
-    now_held = {(row.name, row.token, row.holder) for row in connection.execute(query.with_for_update(read=True))}
+    names = {"names": orjson.dumps([one.name for one in held]).decode()}
+    query = _NOW_HELD_SQLITE if connection.dialect.name == "sqlite" else _NOW_HELD
+    now_held = set(connection.execute(query, names).tuples())
     for one in held:
         if (one.name, one.token, one.holder) not in now_held:
             raise LeaseLostError(lease=one.name, token=one.token)

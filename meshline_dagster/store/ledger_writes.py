@@ -5,35 +5,37 @@ transaction, and fenced: a row changes only under a lease token that is not olde
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import NamedTuple, Self
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from meshline_dagster.core.errors import LeaseLostError
 from meshline_dagster.core.identity import canonical_json, posting_key, shard_of
 from meshline_dagster.core.ledger import PostingState, check_transition
 from meshline_dagster.core.postings import NewPosting
 from meshline_dagster.store import audit
-from meshline_dagster.store.bulk import insert_rows, listed, packed
+from meshline_dagster.store.bulk import Update, insert_rows, update_rows
 from meshline_dagster.store.postings import Posting
 from meshline_dagster.store.tables import attempt, posting
 
 __all__ = ["Attempt", "AttemptEnd", "Change", "change_states", "insert_postings", "record_attempts"]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One state change: from what the caller saw to what he wants.
 
     Attributes:
+        posting_id, key, shard: which posting.
         before: the state that the row has.
         token: the fencing token under which it is made.
         due_at: when to look at the posting again; None when it is settled or due at once.
         attempts, sent_at, erp_id, outcome, message, cause: None keeps what the row has.
     """
 
-    posting: Posting
+    posting_id: int
+    key: str
+    shard: int
     before: PostingState
     after: PostingState
     token: int
@@ -45,9 +47,15 @@ class Change:
     message: str | None = None
     cause: str | None = None
 
+    @classmethod
+    def of(
+        cls, row: Posting, after: PostingState, token: int, *, cause: str | None = None, sent_at: datetime | None = None
+    ) -> Self:
+        """A change from the state that the row was read with."""
+        return cls(row.id, row.key, row.shard, row.state, after, token, cause=cause, sent_at=sent_at)
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+
+class Attempt(NamedTuple):
     """One request or look-up, as it begins; a look-up is written when it has ended, with its end."""
 
     posting_id: int
@@ -61,8 +69,7 @@ class Attempt:
     answer: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptEnd:
+class AttemptEnd(NamedTuple):
     """How an attempt ended. It closes once and is never written again."""
 
     posting_id: int
@@ -73,12 +80,23 @@ class AttemptEnd:
 
 
 _KEPT = ("attempts", "sent_at", "erp_id", "outcome", "message", "cause")
-_CHANGED = {
-    **{name: posting.c[name].type for name in ("id", "state", "lease_token", "due_at", "updated_at", *_KEPT)},
-    "before_state": posting.c.state.type,
-}
-_ATTEMPT = tuple(one.name for one in fields(Attempt))
-_CLOSED = {name: attempt.c[name].type for name in ("posting_id", "request_id", "ended_at", "outcome", "answer")}
+_CHANGE = Update(
+    posting,
+    "state = given.state, lease_token = given.lease_token, due_at = given.due_at, updated_at = given.updated_at, "
+    + ", ".join(f"{name} = COALESCE(given.{name}, posting.{name})" for name in _KEPT),
+    "posting.id = given.id AND posting.state = given.before_state "
+    "AND (posting.lease_token IS NULL OR posting.lease_token <= given.lease_token)",
+    {
+        **{name: posting.c[name].type for name in ("id", "state", "lease_token", "due_at", "updated_at", *_KEPT)},
+        "before_state": posting.c.state.type,
+    },
+)
+_CLOSE = Update(
+    attempt,
+    "ended_at = given.ended_at, outcome = given.outcome, answer = given.answer",
+    "attempt.posting_id = given.posting_id AND attempt.request_id = given.request_id AND attempt.ended_at IS NULL",
+    {name: attempt.c[name].type for name in AttemptEnd._fields},
+)
 _NEW = (
     *("destination", "entity_key", "document_kind", "event_id", "revision", "key", "external_id", "operation"),
     *("event_time", "depends_on", "shard", "payload", "fingerprint", "amount", "currency", "document_date", "state"),
@@ -121,50 +139,36 @@ def change_states(connection: Connection, changes: Sequence[Change], *, actor: s
         return
     rows, entries = [], []
     for change in changes:
-        row = change.posting
         check_transition(change.before, change.after)
+        after = change.after.value
         rows.append(
             (
-                *(row.id, change.after.value, change.token, change.due_at, now),
+                *(change.posting_id, after, change.token, change.due_at, now),
                 *(change.attempts, change.sent_at, change.erp_id, change.outcome, change.message, change.cause),
                 change.before.value,
             )
         )
-        entries.append(audit.Entry(actor, f"posting.{change.after.value}", f"posting:{row.key}", _detail(change)))
-    kept = ", ".join(f"{name} = COALESCE(changed.{name}, posting.{name})" for name in _KEPT)
-    statement = (
-        "UPDATE posting SET state = changed.state, lease_token = changed.lease_token, due_at = changed.due_at, "  # noqa: S608 - our columns
-        f"updated_at = changed.updated_at, {kept} FROM {listed(connection, _CHANGED)} AS changed "
-        "WHERE posting.id = changed.id AND posting.state = changed.before_state "
-        "AND (posting.lease_token IS NULL OR posting.lease_token <= changed.lease_token)"
-    )
-    changed = connection.execute(text(statement), {"rows": packed(_CHANGED, rows)})
-    if changed.rowcount != len(rows):
-        raise LeaseLostError(
-            "a posting changed under our hands: nothing was written", rows=len(rows), matched=changed.rowcount
-        )
+        entries.append(audit.Entry(actor, f"posting.{after}", f"posting:{change.key}", _detail(change)))
+    matched = update_rows(connection, _CHANGE, rows)
+    if matched != len(rows):
+        raise LeaseLostError("a posting changed under our hands: nothing was written", rows=len(rows), matched=matched)
     audit.append(connection, entries, at=now)
 
 
 def record_attempts(connection: Connection, opened: Sequence[Attempt], closed: Sequence[AttemptEnd]) -> None:
     """Insert the attempts that begin and close those that ended."""
     if opened:
-        rows = [tuple(getattr(row, name) for name in _ATTEMPT) for row in opened]
-        insert_rows(connection, attempt, _ATTEMPT, rows)
+        insert_rows(connection, attempt, Attempt._fields, opened)
     if closed:
-        statement = (
-            "UPDATE attempt SET ended_at = closed.ended_at, outcome = closed.outcome, answer = closed.answer "  # noqa: S608 - our columns
-            f"FROM {listed(connection, _CLOSED)} AS closed WHERE attempt.posting_id = closed.posting_id "
-            "AND attempt.request_id = closed.request_id AND attempt.ended_at IS NULL"
-        )
-        values = [(row.posting_id, row.request_id, row.ended_at, row.outcome, row.answer) for row in closed]
-        connection.execute(text(statement), {"rows": packed(_CLOSED, values)})
+        update_rows(connection, _CLOSE, closed)
 
 
 def _detail(change: Change) -> dict[str, str]:
     detail = {"from": change.before.value}
-    for name in ("outcome", "erp_id", "cause"):
-        value = getattr(change, name)
-        if value is not None:
-            detail[name] = value
+    if change.outcome is not None:
+        detail["outcome"] = change.outcome
+    if change.erp_id is not None:
+        detail["erp_id"] = change.erp_id
+    if change.cause is not None:
+        detail["cause"] = change.cause
     return detail

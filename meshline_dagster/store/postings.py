@@ -16,7 +16,7 @@ from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.postings import KnownPosting
 from meshline_dagster.store.bulk import among
 from meshline_dagster.store.exceptions import CLOSED
-from meshline_dagster.store.tables import exception_item, is_dead, is_open, posting
+from meshline_dagster.store.tables import exception_item, is_dead, is_open, is_posted, posting
 
 __all__ = [
     "Posting",
@@ -139,7 +139,7 @@ def due_postings(
         .where(
             master.c.destination == destination,
             master.c.entity_key == opened.c.depends_on,
-            master.c.state == PostingState.POSTED.value,
+            is_posted(master),
         )
         .exists()
     )
@@ -215,7 +215,7 @@ def last_posted(connection: Connection, destination: str, entity_keys: Sequence[
         .where(
             posting.c.destination == destination,
             among(connection, posting.c.entity_key, entity_keys),
-            posting.c.state == PostingState.POSTED.value,
+            is_posted(posting),
         )
         .order_by(posting.c.event_time, posting.c.id)
     )

@@ -39,6 +39,7 @@ __all__ = [
     "freeze",
     "is_dead",
     "is_open",
+    "is_posted",
     "landing_file",
     "lease",
     "mapping",
@@ -176,6 +177,13 @@ def is_open(of: NamedFromClause) -> TextClause:
 def is_dead(of: NamedFromClause) -> TextClause:
     """The condition of the partial index over dead postings."""
     return text(f"{of.name}.{_DEAD}")
+
+
+def is_posted(of: NamedFromClause) -> TextClause:
+    """Posted, of rows found by something else: SQLite, which keeps no statistics, would take the index over states, and walk all that
+    was ever posted for each row that it looks for. The expression keeps it from that.
+    """
+    return text(f"{of.name}.state || '' = '{PostingState.POSTED.value}'")
 
 
 # One request, or one look-up, made for a posting. Rows are inserted before the request and closed once after it.

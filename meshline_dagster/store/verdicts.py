@@ -23,6 +23,7 @@ class Verdict:
 
 
 _COLUMNS = [verdict.c[name] for name in Verdict.__dataclass_fields__]
+_FAILED = select(*_COLUMNS).where(verdict.c.passed.is_(False)).order_by(verdict.c.subject, verdict.c.check_name)
 
 
 def record_verdict(
@@ -54,8 +55,7 @@ def record_verdict(
 
 def failed_verdicts(connection: Connection) -> list[Verdict]:
     """Everything that stands failed now."""
-    query = select(*_COLUMNS).where(verdict.c.passed.is_(False)).order_by(verdict.c.subject, verdict.c.check_name)
-    return [Verdict(*row) for row in connection.execute(query)]
+    return [Verdict(*row) for row in connection.execute(_FAILED)]
 
 
 def verdicts(connection: Connection) -> list[Verdict]:

