@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 
 from meshline_dagster.delivery.ledger_group import Work, write_works
 from meshline_dagster.delivery.ledger_process import LedgerProcess
-from meshline_dagster.delivery.outage import OutageGuard
+from meshline_dagster.delivery.outage import Signal
 from meshline_dagster.store.engine import Store
 from meshline_dagster.store.leases import Lease
 
@@ -33,20 +33,24 @@ _Item = tuple[Work, "asyncio.Future[None]"]
 
 
 class GroupCommitter:
-    """Commits work of one event loop in groups. An asynchronous context manager: leaving it writes what is queued."""
+    """Commits work of one event loop in groups. An asynchronous context manager: leaving it writes what is queued.
+
+    Args:
+        tell: moves the destination's breaker by what requests have learnt, in the group's transaction.
+    """
 
     def __init__(
         self,
         store: Store,
         *,
         held: Callable[[], dict[int, Lease]],
-        guard: OutageGuard,
+        tell: Callable[[Connection, Sequence[Signal]], None],
         actor: str,
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
         self._held = held
-        self._guard = guard
+        self._tell = tell
         self._actor = actor
         self._clock = clock
         self._queue: list[_Item] = []
@@ -161,7 +165,7 @@ class GroupCommitter:
         write_works(connection, works, held=self._held(), actor=self._actor, now=now)
         signals = [signal for work in works for signal in work.signals]
         if signals:
-            self._guard.apply(connection, signals)
+            self._tell(connection, signals)
 
     async def _in_thread(self, call: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, call)

@@ -149,7 +149,7 @@ class _Delivery:
         async with GroupCommitter(
             self.store,
             held=lambda: self.leases.held,
-            guard=self.guard,
+            tell=self.guard.apply,
             actor=self.session.actor,
             clock=self.clock,
         ) as committer:

@@ -46,7 +46,7 @@ def write_works(
     """
     changes = [change for work in works for change in work.changes]
     leases.check(connection, [held[shard] for shard in {change.shard for change in changes}])
-    for gate in {work.gate for work in works if work.gate is not None}:
+    for gate in {work.gate.number: work.gate for work in works if work.gate is not None}.values():
         gate.check(connection, now=now)
     change_states(connection, changes, actor=actor, now=now)
     opened = [row for work in works for row in work.opened]

@@ -18,6 +18,7 @@ from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.errors import GateError, LeaseLostError, MeshlineError, PlanChangedError
 from meshline_dagster.core.identity import external_id
 from meshline_dagster.core.ledger import PostingState
+from meshline_dagster.core.pauses import Scope
 from meshline_dagster.core.postings import OutboxRow
 from meshline_dagster.delivery import engine
 from meshline_dagster.delivery.committer import GroupCommitter
@@ -25,6 +26,7 @@ from meshline_dagster.delivery.gates import IntentGate, plan_number
 from meshline_dagster.delivery.ledger_group import Work
 from meshline_dagster.delivery.ledger_process import LedgerProcess
 from meshline_dagster.delivery.options import DeliveryOptions, Mode
+from meshline_dagster.delivery.outage import Signal
 from meshline_dagster.delivery.plan import plan
 from meshline_dagster.store import audit, leases
 from meshline_dagster.store.ledger_writes import Attempt, AttemptEnd, Change
@@ -107,11 +109,15 @@ def outcome(row):
     return Work([change], closed=[AttemptEnd(row.id, "r-1", now(), "created", '{"status":201}')])
 
 
-def hired(ops, work, held):
+def committing(ops, held, tell=None):
+    return GroupCommitter(ops, held=lambda: held, tell=tell, actor="t", clock=now)
+
+
+def hired(ops, work, held, tell=None):
     """Run ``work(committer, process)`` with a process that is ready; returns its result and the process's id."""
 
     async def inside():
-        async with GroupCommitter(ops, held=lambda: held, actor="t", clock=now) as committer:
+        async with committing(ops, held, tell) as committer:
             committer.hire()
             process = await committer._hired
             return await work(committer, process), process._process.pid
@@ -155,6 +161,23 @@ def test_what_the_process_writes_is_what_the_delivery_would_have_written(ops, pl
         assert [tuple(one) for one in actions[-6:]] == [("posting.sending", "t")] * 3 + [("posting.posted", "t")] * 3
 
 
+def test_what_was_learnt_of_the_destination_is_told_here_and_in_the_transaction_of_its_outcome(ops, planned):
+    rows, lease, gate = planned
+    told = []
+
+    def tell(connection, signals):
+        told.extend(signals)
+        assert connection.execute(select(posting.c.state).where(posting.c.id == rows[0].id)).scalar() == "posted"
+
+    async def work(committer, _):
+        await committer.commit(intent(rows[0], gate))
+        await committer.commit(outcome(rows[0])._replace(signals=[Signal()]))
+
+    hired(ops, work, {0: lease}, tell)
+    assert told == [Signal()]
+    assert states(ops) == ["posted", "planned", "planned"]
+
+
 def test_one_bad_item_spoils_no_other(ops, planned):
     rows, lease, _ = planned
 
@@ -187,7 +210,7 @@ def test_no_intent_is_written_once_its_gate_has_closed(ops, planned, close, erro
     rows, lease, gate = planned
     if close == "pause":
         with ops.write() as connection:
-            pause(connection, "memory", actor="t", reason="", now=now())
+            pause(connection, Scope("memory"), actor="t", reason="", now=now())
     else:
         plan(ops, [order(9)], touched=[], options=OPTIONS, build_id=None, actor="t", now=now())
 
@@ -218,7 +241,7 @@ def test_a_process_that_cannot_start_is_said(ops, planned, monkeypatch):
     monkeypatch.setattr(type(ops), "reopener", lambda _: _no_store)
 
     async def work():
-        async with GroupCommitter(ops, held=lambda: {0: lease}, actor="t", clock=now) as committer:
+        async with committing(ops, {0: lease}) as committer:
             committer.hire()
             await asyncio.wait([committer._hired])
             with pytest.raises(MeshlineError, match="process that writes the ledger has ended"):
@@ -244,7 +267,7 @@ def test_a_delivery_that_ends_while_the_process_starts_leaves_none_behind(ops, m
     monkeypatch.setattr(asyncio, "create_subprocess_exec", watched)
 
     async def work():
-        async with GroupCommitter(ops, held=dict, actor="t", clock=now) as committer:
+        async with committing(ops, {}) as committer:
             committer.hire()
             await has_started.wait()
 

@@ -108,7 +108,7 @@ class LedgerMachine(RuleBasedStateMachine):
         try:
             with self.store.write() as connection:
                 leases.check(connection, [lease])
-                change_states(connection, [Change(row, row.state, after, lease.token)], actor=holder, now=self.now)
+                change_states(connection, [Change.of(row, after, lease.token)], actor=holder, now=self.now)
         except (IllegalTransitionError, LeaseLostError):
             assert not (legal and fresh and self._latest(row))
         else:
