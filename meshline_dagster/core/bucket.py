@@ -9,6 +9,9 @@ from datetime import datetime, timedelta
 
 __all__ = ["Taken", "take"]
 
+_GRAIN = 1e-6
+"""Seconds: instants are kept in whole microseconds, so that a full bucket may look that much short of its last token."""
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -29,7 +32,7 @@ def take(paid_at: datetime | None, *, wanted: int, rate: float, burst: int, now:
     """Take up to ``wanted`` tokens from a bucket; None is a full one."""
     full = now - timedelta(seconds=burst / rate)
     since = full if paid_at is None else max(paid_at, full)
-    there = int((now - since).total_seconds() * rate + 1e-6)
+    there = int(((now - since).total_seconds() + _GRAIN) * rate)
     tokens = min(wanted, max(there, 0))
     if tokens == 0:
         return Taken(0, (since - now).total_seconds() + 1 / rate, since)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,13 @@ def test_a_full_bucket_gives_a_burst_and_then_one_token_for_each_interval():
     assert (empty.tokens, empty.wait) == (0, 0.5)
     assert take(empty.paid_at, wanted=9, rate=2.0, burst=5, now=NOW + timedelta(seconds=1)).tokens == 2
     assert take(empty.paid_at, wanted=9, rate=2.0, burst=5, now=NOW + timedelta(hours=1)).tokens == 5
+
+
+@pytest.mark.parametrize("rate", [3.0, 7.0, 12.0, 500.0])
+def test_a_full_bucket_of_one_token_gives_it_whatever_its_interval_is_rounded_to(rate):
+    first = take(None, wanted=1, rate=rate, burst=1, now=NOW)
+    assert first.tokens == 1
+    assert take(first.paid_at, wanted=1, rate=rate, burst=1, now=NOW + timedelta(seconds=5)).tokens == 1
 
 
 @given(

@@ -205,7 +205,10 @@ def test_an_erp_that_is_killed_in_the_middle_gets_every_order_once(ops, tmp_path
     with serve_process(arguments) as (url, _):
         held = sum(oracle(url)["documents"].values())
         assert 0 < held < 401
-        report = run(ops, url, orders, actor="run-2", profile=profile)
+        deadline = time.monotonic() + 30
+        while report.outage and time.monotonic() < deadline:  # the breaker's pause
+            time.sleep(0.2)
+            report = run(ops, url, orders, actor="run-2", profile=profile)
         counted = oracle(url)
     assert (report.outage, report.waiting) == (False, 0)
     assert states(ops) == {"posted": 401}
