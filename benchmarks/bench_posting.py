@@ -24,10 +24,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 from slow_commits import open_slow
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
+from stub_erp import serve_stub
 
 from meshline_dagster.core.documents import Document, DocumentKind, Outcome
 from meshline_dagster.core.identity import external_id, posting_key
@@ -37,7 +34,7 @@ from meshline_dagster.delivery.loop import run_delivery
 from meshline_dagster.delivery.options import DeliveryOptions, Mode
 from meshline_dagster.delivery.plan import plan
 from meshline_dagster.erp.rest import RestErpWriter
-from meshline_dagster.sandbox.serve import serve_forever, serve_process
+from meshline_dagster.sandbox.serve import serve_process
 from meshline_dagster.store.engine import Store, open_store
 from meshline_dagster.testing.postgres import postgres_server
 
@@ -46,28 +43,6 @@ SLOTS = 32
 PAIRS = 5
 PLANNED_AT_ONCE = 5_000
 OPTIONS = DeliveryOptions(destination="bench", company="1", mode=Mode.LIVE, sandbox=True)
-
-
-def stub() -> Starlette:
-    """An ERP that says yes."""
-
-    async def company(_: Request) -> JSONResponse:
-        return JSONResponse({"id": "1"})
-
-    async def create(request: Request) -> JSONResponse:
-        body = await request.json()
-        await asyncio.sleep(LATENCY)
-        return JSONResponse({**body, "id": body["external_id"], "number": "SO-1", "status": "open"}, 201)
-
-    async def found(_: Request) -> JSONResponse:
-        return JSONResponse({"documents": []})
-
-    routes = [
-        Route("/v1/company", company),
-        Route("/v1/sales-orders", create, methods=["POST"]),
-        Route("/v1/sales-orders/lookup", found, methods=["POST"]),
-    ]
-    return Starlette(routes=routes)
 
 
 def rows(count: int) -> Iterator[OutboxRow]:
@@ -232,8 +207,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     if "--serve" in sys.argv:
-        LATENCY = float(sys.argv[2])
-        serve_forever(stub())
+        serve_stub(float(sys.argv[2]))
     elif "--deliver" in sys.argv:
         deliver_only(sys.argv[2], int(sys.argv[3]))
     else:
