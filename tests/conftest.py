@@ -1,5 +1,6 @@
 """Fixtures of every test: the ops store on both of its databases."""
 
+import shutil
 from uuid import uuid4
 
 import pytest
@@ -26,9 +27,19 @@ def store_url(request, tmp_path):
     return server.url(name)
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory):
+    """An SQLite ops store that is made once, and copied where a test needs an empty one."""
+    path = tmp_path_factory.mktemp("migrated") / "ops.db"
+    open_store(f"sqlite:///{path}").close()
+    return path
+
+
 @pytest.fixture
-def ops(store_url):
+def ops(store_url, migrated):
     """An open ops store."""
+    if store_url.startswith("sqlite:///"):
+        shutil.copy(migrated, store_url.removeprefix("sqlite:///"))
     store = open_store(store_url)
     yield store
     store.close()
