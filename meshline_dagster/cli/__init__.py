@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from meshline_dagster import __version__
-from meshline_dagster.cli import audit, catalog, exceptions, landing, pausing, release, sandbox, status, trace
+from meshline_dagster.cli import audit, catalog, exceptions, landing, pausing, postings, release, sandbox, status, trace
 from meshline_dagster.cli.demo import demo
 from meshline_dagster.cli.up import up
 
@@ -21,6 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(exceptions.app, name="exceptions")
+app.add_typer(postings.app, name="postings")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(audit.app, name="audit")

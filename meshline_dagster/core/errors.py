@@ -33,6 +33,7 @@ __all__ = [
     "PlanChangedError",
     "QuotaExhaustedError",
     "RateLimitedError",
+    "RefusedError",
     "SourceError",
     "TransientError",
 ]
@@ -94,6 +95,10 @@ class PausedError(GateError):
 
 class IllegalTransitionError(PermanentError):
     """A posting cannot go from its state to the one asked for. Read the row again before acting on it."""
+
+
+class RefusedError(PermanentError):
+    """What an operator asked for does not fit the state of things. Nothing was changed; look at them again before the next word."""
 
 
 class SourceError(PermanentError):

@@ -9,6 +9,8 @@
        ├──> shadowed                      the workflow runs in shadow: nothing is sent
        └──> dead                          given up, an exception is open: nothing of its entity is sent
 
+An operator leads a dead posting out: *retried* it is ``unknown`` and looked up first, *closed* it is ``superseded`` for good.
+
 A crash between the intent and the outcome leaves ``sending``: whoever comes next treats it as ``unknown``.
 """
 
@@ -16,7 +18,15 @@ from enum import StrEnum
 
 from meshline_dagster.core.errors import IllegalTransitionError
 
-__all__ = ["OPEN_STATES", "TRANSITIONS", "PostingState", "check_transition"]
+__all__ = [
+    "BY_HAND",
+    "CLOSED_ABSENT",
+    "CLOSED_IN_ERP",
+    "OPEN_STATES",
+    "TRANSITIONS",
+    "PostingState",
+    "check_transition",
+]
 
 
 class PostingState(StrEnum):
@@ -51,6 +61,16 @@ TRANSITIONS: dict[PostingState, frozenset[PostingState]] = {
 
 OPEN_STATES: frozenset[PostingState] = frozenset({_S.PLANNED, _S.SENDING, _S.RETRY_DUE, _S.UNKNOWN, _S.PARTIAL})
 """States in which a posting still has work to do."""
+
+
+CLOSED_IN_ERP = "closed_in_erp"
+"""The cause of a superseded posting that an operator closed, and whose order the ERP holds: the next state amends the document."""
+
+CLOSED_ABSENT = "closed_absent"
+"""The same where the ERP holds nothing: the next state creates the document."""
+
+BY_HAND: frozenset[str] = frozenset({CLOSED_IN_ERP, CLOSED_ABSENT})
+"""Causes of what an operator settled: it is as frozen as what is posted, and never planned again."""
 
 
 def check_transition(before: PostingState, after: PostingState) -> None:

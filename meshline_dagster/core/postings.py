@@ -3,7 +3,8 @@
 Rules, in order, for each event of an entity as the outbox has it now:
 
 - unknown to the ledger: plan it, unless the ledger already moved past its time: then it is superseded;
-- superseded, but the ledger has not moved past its time: it was taken back and is derived again, so a new revision is planned;
+- closed by an operator: settled like what is posted, so a difference is a *restatement*;
+- superseded otherwise, but the ledger has not moved past its time: it was taken back and is derived again, so a new revision is planned;
 - known with the same fingerprint: nothing to do (a shadowed one is planned when the workflow has gone live);
 - known with another fingerprint: posted is frozen, so the difference is a *restatement*; if it surely never reached the ERP
   (planned, shadowed, retry_due, rejected) a new revision replaces it, superseded at once when the ledger has moved past its time;
@@ -19,7 +20,7 @@ from typing import Any
 
 from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.identity import fingerprint
-from meshline_dagster.core.ledger import PostingState
+from meshline_dagster.core.ledger import BY_HAND, PostingState
 
 __all__ = ["EntityPlan", "KnownPosting", "NewPosting", "OutboxRow", "plan_entity"]
 
@@ -54,7 +55,7 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True)
 class KnownPosting:
-    """What the ledger knows of an event: its latest revision."""
+    """What the ledger knows of an event: its latest revision. ``cause`` says why it is in its state."""
 
     id: int
     event_id: str
@@ -62,6 +63,12 @@ class KnownPosting:
     event_time: datetime
     fingerprint: str
     state: PostingState
+    cause: str = ""
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it is done for good: posted, or closed by an operator who dealt with it himself."""
+        return self.state is PostingState.POSTED or (self.state is PostingState.SUPERSEDED and self.cause in BY_HAND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,7 @@ class EntityPlan:
         insert: new ledger rows.
         supersede: ``(posting id, cause)`` of rows that will not be sent.
         release: ids of shadowed rows that are planned now.
-        restatements: posted events whose derivation differs today.
+        restatements: posted events, and events closed by hand, whose derivation differs today.
         conflicts: events under way whose derivation differs today.
     """
 
@@ -117,14 +124,14 @@ def plan_entity(rows: Iterable[OutboxRow], known: Iterable[KnownPosting], *, liv
         digest, have = fingerprint(row.payload), ledger.get(row.event_id)
         if have is None:
             add(row, 1, "derived")
+        elif have.is_frozen:
+            restatements += [row] if have.fingerprint != digest else []
         elif have.state is _S.SUPERSEDED:
             if reached is None or row.event_time > reached:
                 add(row, have.revision + 1, "derived_again")
         elif have.fingerprint == digest:
             release += [have.id] if have.state is _S.SHADOWED and live else []
-        elif have.state is _S.POSTED:
-            restatements.append(row)
-        elif have.state in _NEVER_SENT or have.state is _S.REJECTED:
+        elif have.state in _NEVER_SENT | {_S.REJECTED}:
             supersede.append((have.id, "rederived"))
             add(row, have.revision + 1, "rederived")
         else:
@@ -148,8 +155,9 @@ def _create_only(ordered: list[OutboxRow], ledger: Mapping[str, KnownPosting]) -
 
 
 def _reached(ledger: Iterable[KnownPosting]) -> datetime | None:
-    """The time of the newest state that has reached, or may have reached, the ERP."""
-    gone = [posting.event_time for posting in ledger if posting.state not in _NEVER_SENT | {_S.REJECTED, _S.SUPERSEDED}]
+    """The time of the newest state that has reached, or may have reached, the ERP: by us, or by an operator's hand."""
+    stays = _NEVER_SENT | {_S.REJECTED, _S.SUPERSEDED}
+    gone = [posting.event_time for posting in ledger if posting.state not in stays or posting.is_frozen]
     return max(gone, default=None)
 
 

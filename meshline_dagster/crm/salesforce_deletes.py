@@ -64,7 +64,8 @@ class SalesforceDeletesFeed:
             FeedProblem(
                 key=f"gap:{gap.start.isoformat()}",
                 detail=f"deletes of {gap.start.isoformat()} to {gap.end.isoformat()} are no longer listed by the source",
-                fix="Compare all ids with what is landed, and cancel by hand what the source no longer has.",
+                fix="Compare all ids with what is landed, cancel by hand what the source no longer has, then "
+                "`meshline exceptions resolve KEY --reason TEXT`.",
                 of_history=True,
             )
             for gap in self.gaps

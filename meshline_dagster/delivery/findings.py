@@ -4,23 +4,35 @@ from meshline_dagster.core.settle import Settled
 from meshline_dagster.store.exceptions import Finding
 from meshline_dagster.store.postings import Posting
 
-__all__ = ["entity_trace_key", "finding_for", "trace_key"]
+__all__ = ["conflict_trace_key", "entity_trace_key", "finding_for", "trace_key"]
 
+_RETRY = "`meshline postings retry {key} --reason TEXT`"
+_CLOSE = "`meshline postings close {key} --reason TEXT`"
 _FIX = {
     "missing_in_erp": (
         "Create the customer in the ERP under the code that the title names, or say which party it is: "
         "`meshline catalog map CUSTOMER_ID PARTY_CODE --kind party`. Its orders are posted by the next run."
     ),
-    "exists_with_different_duplicate": "Keep one customer in the ERP, then release the posting.",
+    "exists_with_different_duplicate": f"Keep one customer in the ERP, then {_RETRY}: it is looked up again, and found.",
     "rejected": "Correct what the ERP names, in the CRM or by a mapping; the corrected event is posted by the next run.",
-    "attempts_used_up": "The ERP kept refusing for now. Find out why, then release the posting.",
-    "fingerprint_conflict": "Find out who changed the ledger; close the posting and have the event planned again.",
-    "duplicate_in_erp": "Keep one document in the ERP, reverse the others, then settle the posting.",
+    "attempts_used_up": (
+        f"The ERP kept refusing for now. Find out why, then {_RETRY}: it is looked up, and sent if it is not there. "
+        f"If you dealt with it in the ERP by hand: {_CLOSE}."
+    ),
+    "fingerprint_conflict": (
+        "Find out who changed the ledger, and have its row restored from a backup, then "
+        f"{_RETRY}. If you deal with it in the ERP by hand: {_CLOSE}."
+    ),
+    "duplicate_in_erp": (
+        f"Keep one document in the ERP and reverse the others, then {_RETRY}: it is looked up again, and found. "
+        f"If the one that you kept differs from the event on purpose: {_CLOSE}."
+    ),
 }
 _OWNERS = {"duplicate_in_erp": "finance", "missing_in_erp": "revops"}
 _CAN_WAIT = frozenset({"rejected", "missing_in_erp"})
 _DIFFERENT = (
-    "Compare the ERP document with the event. Somebody changed it in the ERP, or an older request arrived late."
+    "Compare the ERP document with the event: somebody changed it in the ERP, or an older request arrived late. If you set the "
+    f"document right: {_RETRY}, which finds it so. If it is right as it is: {_CLOSE}; the order's next state amends it."
 )
 
 
@@ -34,6 +46,11 @@ def entity_trace_key(destination: str, entity_key: str) -> str:
     return f"delivery:{destination}:{entity_key}"
 
 
+def conflict_trace_key(destination: str, event_id: str) -> str:
+    """What planning raises about an event under way that is derived with another content."""
+    return f"fingerprint:{destination}:{event_id}"
+
+
 def finding_for(row: Posting, settled: Settled) -> Finding:
     """The exception that a problem becomes."""
     code = settled.problem or settled.outcome
@@ -43,7 +60,7 @@ def finding_for(row: Posting, settled: Settled) -> Finding:
         code=code,
         title=f"{row.document_kind.value} {row.external_id} of {row.entity_key}: {code.replace('_', ' ')}",
         detail=settled.message or code,
-        fix=_FIX.get(code, _DIFFERENT),
+        fix=_FIX.get(code, _DIFFERENT).format(key=row.key),
         owner=_OWNERS.get(code, "integrations"),
         priority="P2" if code in _CAN_WAIT else "P1",
         entity_key=row.entity_key,

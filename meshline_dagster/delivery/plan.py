@@ -13,6 +13,7 @@ from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.postings import EntityPlan, NewPosting, OutboxRow, plan_entity
 from meshline_dagster.delivery.behind import changed_details
+from meshline_dagster.delivery.findings import conflict_trace_key
 from meshline_dagster.delivery.options import DeliveryOptions, Mode
 from meshline_dagster.store.builds import mark_planned
 from meshline_dagster.store.counters import next_values
@@ -119,13 +120,15 @@ def _write(
 
 
 def _restatement(row: OutboxRow, options: DeliveryOptions) -> Finding:
+    key = f"restatement:{options.destination}:{row.event_id}"
     return Finding(
-        trace_key=f"restatement:{options.destination}:{row.event_id}",
+        trace_key=key,
         origin="delivery",
         code="restatement_candidate",
         title=f"{row.entity_key} would be posted differently today",
-        detail="The event is posted and frozen; rules, mappings or code have changed since.",
-        fix="Compare both; if the new derivation is right, have finance approve it as an amendment.",
+        detail="The event is posted, or closed by hand, and frozen; rules, mappings or code have changed since.",
+        fix="Compare the ERP document with the event. If the new derivation is right, have finance amend the document in the ERP, and the "
+        f"CRM say the same; then `meshline exceptions resolve {key} --reason TEXT`.",
         owner="finance",
         priority="P3",
         **_about(row),
@@ -133,13 +136,15 @@ def _restatement(row: OutboxRow, options: DeliveryOptions) -> Finding:
 
 
 def _conflict(row: OutboxRow, options: DeliveryOptions) -> Finding:
+    key = conflict_trace_key(options.destination, row.event_id)
     return Finding(
-        trace_key=f"fingerprint:{options.destination}:{row.event_id}",
+        trace_key=key,
         origin="delivery",
         code="fingerprint_conflict",
         title=f"{row.entity_key}: one event, two contents",
         detail="A request for this event may have reached the ERP with other content than the event has today.",
-        fix="Wait until the posting is settled, then compare the ERP document with the event.",
+        fix=f"`meshline trace {row.event_id}` shows the posting. Wait until it is settled; if it is dead, its own exception says what to "
+        f"do. Then compare the ERP document with the event, and `meshline exceptions resolve {key} --reason TEXT`.",
         owner="integrations",
         priority="P1",
         **_about(row),

@@ -131,7 +131,7 @@ def _schema_check(meshline: MeshlineResource, feed_name: str, result: PollResult
             code="schema_changed",
             title=f"{feed_name}: the source's schema has changed",
             detail="; ".join(changes)[:2000],
-            fix="Check whether models and mappings still mean the right thing, then resolve this exception.",
+            fix="Check whether models and mappings still mean the right thing, then `meshline exceptions resolve KEY --reason TEXT`.",
             owner="integrations",
             priority="P2" if lost else "P3",
         )

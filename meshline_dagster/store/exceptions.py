@@ -187,13 +187,13 @@ def _refresh(connection: Connection, findings: Sequence[Finding], now: datetime)
     current = {finding.trace_key: finding for finding in findings}
     if not current:
         return
-    names = ("trace_key", "detail", "event_id", "amount")
+    names = ("trace_key", "detail", "fix", "event_id", "amount")
     query = select(*[exception_item.c[name] for name in names]).where(
         among(connection, exception_item.c.trace_key, current)
     )
     for row in connection.execute(query).all():
         finding = current[row.trace_key]
-        if (row.detail, row.event_id, row.amount) != (finding.detail, finding.event_id, finding.amount):
+        if tuple(row[1:]) != (finding.detail, finding.fix, finding.event_id, finding.amount):
             values = {**_values(finding, now)}
             del values["due_at"]
             connection.execute(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, case, func, or_, select
 
 from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.ledger import OPEN_STATES, PostingState
@@ -17,6 +17,7 @@ __all__ = [
     "ledger_summary",
     "order_states",
     "orders_posted",
+    "postings_in",
     "postings_of_entities",
 ]
 
@@ -53,10 +54,36 @@ def entities_named(connection: Connection, identifier: str) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
+def postings_in(
+    connection: Connection, states: Sequence[PostingState], *, limit: int | None
+) -> tuple[list[dict[str, Any]], dict[PostingState, int]]:
+    """Ledger rows in some states, the dead first, then the oldest; and how many there are in each state."""
+    names = (
+        *(
+            "key",
+            "state",
+            "destination",
+            "document_kind",
+            "external_id",
+            "entity_key",
+            "event_id",
+            "revision",
+            "operation",
+        ),
+        *("amount", "currency", "attempts", "outcome", "message", "cause", "erp_id", "due_at", "updated_at"),
+    )
+    chosen = posting.c.state.in_([state.value for state in states])
+    dead_first = case((posting.c.state == PostingState.DEAD.value, 0), else_=1)
+    query = select(*[posting.c[name] for name in names]).where(chosen).order_by(dead_first, posting.c.id).limit(limit)
+    rows = [row._asdict() for row in connection.execute(query)]
+    counts = select(posting.c.state, func.count()).where(chosen).group_by(posting.c.state)
+    return rows, {PostingState(row[0]): row[1] for row in connection.execute(counts)}
+
+
 def postings_of_entities(connection: Connection, entities: Sequence[str]) -> list[dict[str, Any]]:
     """The ledger rows of some entities, in sequence."""
     names = (
-        *("id", "entity_key", "operation", "event_id", "revision", "state", "outcome", "external_id", "erp_id"),
+        *("id", "key", "entity_key", "operation", "event_id", "revision", "state", "outcome", "external_id", "erp_id"),
         *("amount", "currency", "attempts", "cause", "message"),
     )
     query = (

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, true
 
 from meshline_dagster.core.documents import DocumentKind
-from meshline_dagster.core.ledger import PostingState
+from meshline_dagster.core.ledger import CLOSED_IN_ERP, PostingState
 from meshline_dagster.core.postings import KnownPosting
 from meshline_dagster.store.bulk import among
 from meshline_dagster.store.exceptions import CLOSED
@@ -27,6 +27,7 @@ __all__ = [
     "next_due",
     "open_shards",
     "outdated_states",
+    "posting_by_key",
     "postings_of",
     "refused_states",
 ]
@@ -70,6 +71,7 @@ _COLUMNS = [posting.c[name] for name in Posting.__dataclass_fields__]
 
 
 _MOST_AT_ONCE = 5_000
+_KNOWN = ("entity_key", "id", "event_id", "revision", "event_time", "fingerprint", "state", "cause")
 
 _KIND, _STATE = (list(Posting.__dataclass_fields__).index(name) for name in ("document_kind", "state"))
 
@@ -86,16 +88,14 @@ def known_postings(
 ) -> dict[str, list[KnownPosting]]:
     """The latest revision of every event of these entities."""
     found: dict[tuple[str, str], KnownPosting] = {}
-    columns = [
-        posting.c[name] for name in ("entity_key", "id", "event_id", "revision", "event_time", "fingerprint", "state")
-    ]
+    columns = [posting.c[name] for name in _KNOWN]
     query = (
         select(*columns)
         .where(posting.c.destination == destination, among(connection, posting.c.entity_key, entity_keys))
         .order_by(posting.c.revision)
     )
-    for entity, posting_id, event_id, revision, time, digest, state in connection.execute(query):
-        known = KnownPosting(posting_id, event_id, revision, time, digest, PostingState(state))
+    for entity, posting_id, event_id, revision, time, digest, state, cause in connection.execute(query):
+        known = KnownPosting(posting_id, event_id, revision, time, digest, PostingState(state), cause)
         found[entity, event_id] = known
     grouped: dict[str, list[KnownPosting]] = {}
     for (entity, _), known in found.items():
@@ -107,6 +107,12 @@ def postings_of(connection: Connection, ids: Sequence[int]) -> list[Posting]:
     """Ledger rows by id."""
     query = select(*_COLUMNS).where(among(connection, posting.c.id, ids))
     return [_from_row(row) for row in connection.execute(query)]
+
+
+def posting_by_key(connection: Connection, key: str) -> Posting | None:
+    """The ledger row with this idempotency key; None when there is none."""
+    row = connection.execute(select(*_COLUMNS).where(posting.c.key == key)).first()
+    return None if row is None else _from_row(row)
 
 
 def due_postings(
@@ -209,13 +215,14 @@ def is_any_due(connection: Connection, destination: str, *, now: datetime) -> bo
 
 
 def last_posted(connection: Connection, destination: str, entity_keys: Sequence[str]) -> dict[str, Posting]:
-    """The newest posted row of each entity: the state that the ERP should show."""
+    """The newest row of each entity that the ERP holds, posted by us or closed by hand: the state that it should show."""
+    in_erp = or_(is_posted(posting), posting.c.cause == CLOSED_IN_ERP)  # a cause that a row never loses again
     query = (
         select(*_COLUMNS)
         .where(
             posting.c.destination == destination,
             among(connection, posting.c.entity_key, entity_keys),
-            is_posted(posting),
+            in_erp,
         )
         .order_by(posting.c.event_time, posting.c.id)
     )

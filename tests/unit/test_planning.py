@@ -7,6 +7,7 @@ import pytest
 
 from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.identity import fingerprint
+from meshline_dagster.core.ledger import BY_HAND
 from meshline_dagster.core.ledger import PostingState as S
 from meshline_dagster.core.postings import KnownPosting, OutboxRow, plan_entity
 
@@ -29,9 +30,9 @@ def state(version, *, amount="10", status="open"):
     )
 
 
-def known(row, posting_state, revision=1):
+def known(row, posting_state, revision=1, cause=""):
     return KnownPosting(
-        row.payload["amount"], row.event_id, revision, row.event_time, fingerprint(row.payload), posting_state
+        row.payload["amount"], row.event_id, revision, row.event_time, fingerprint(row.payload), posting_state, cause
     )
 
 
@@ -78,3 +79,12 @@ def test_a_cancellation_that_was_taken_back_and_returns_follows_the_state_that_s
     first, cancelled = state(1), state(2, status="cancelled")
     made = plan_entity([first, cancelled], [known(first, S.PLANNED), known(cancelled, S.SUPERSEDED)], live=True)
     assert inserted(made) == [("2", 2, S.PLANNED, "derived_again")]
+
+
+@pytest.mark.parametrize("cause", sorted(BY_HAND))
+def test_what_an_operator_closed_is_as_frozen_as_what_is_posted(cause):
+    closed = known(state(2), S.SUPERSEDED, cause=cause)
+    assert plan_entity([state(2)], [closed], live=True).insert == ()
+    assert plan_entity([state(2, amount="11")], [closed], live=True).restatements == (state(2, amount="11"),)
+    made = plan_entity([state(1), state(2), state(3)], [closed], live=True)
+    assert inserted(made) == [("1", 1, S.SUPERSEDED, "late_older_state"), ("3", 1, S.PLANNED, "derived")]

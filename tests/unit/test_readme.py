@@ -1,5 +1,6 @@
 """What README.md and docs/ say is checked against the code: commands, paths, environment variables, YAML, exception codes."""
 
+import ast
 import re
 import shlex
 import subprocess
@@ -83,6 +84,33 @@ def sources():
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_and_option_exists(page):
     assert [(" ".join(words), why) for words in commands(page) if (why := problem(words))] == []
+
+
+def said_texts(name, body):
+    """The texts that a source file may show to somebody; what is filled in later is an argument."""
+    if not name.endswith(".py"):
+        return [body]
+    found = []
+    for node in ast.walk(ast.parse(body)):
+        if isinstance(node, ast.JoinedStr):
+            parts = [part.value if isinstance(part, ast.Constant) else "ARGUMENT" for part in node.values]
+            found.append("".join(str(part) for part in parts))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.append(node.value)
+    return found
+
+
+def test_every_command_that_a_text_of_the_product_names_exists():
+    named = {
+        (name, span.replace("\n", " "))
+        for name, body in sources().items()
+        if name.endswith((".py", ".sql"))
+        for text_shown in said_texts(name, body)
+        for span in re.findall(r"`(meshline [^`]+)`", text_shown)
+    }
+    assert len(named) > 15
+    wrong = [(name, span, why) for name, span in sorted(named) if (why := problem(shlex.split(span)))]
+    assert wrong == []
 
 
 def test_the_readme_names_commands_at_all():

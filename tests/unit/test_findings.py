@@ -1,0 +1,28 @@
+"""The words for what delivery cannot settle: each leads out by a command."""
+
+from decimal import Decimal
+
+import pytest
+
+from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.ledger import PostingState
+from meshline_dagster.core.settle import Settled
+from meshline_dagster.delivery.findings import finding_for
+from meshline_dagster.store.postings import Posting
+
+NAMES = ("entity_key", "external_id", "destination", "event_id")
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        *("attempts_used_up", "duplicate_in_erp", "fingerprint_conflict"),
+        *("exists_with_different_amount", "exists_with_different_duplicate"),
+    ],
+)
+def test_what_is_dead_names_the_command_that_leads_out_with_the_key(problem):
+    given = {name: name for name in NAMES} | {"key": "k" * 64, "amount": Decimal(1), "currency": "USD"}
+    row = Posting(**(dict.fromkeys(Posting.__dataclass_fields__) | given | {"document_kind": DocumentKind.SALES_ORDER}))
+    finding = finding_for(row, Settled(PostingState.DEAD, problem, problem=problem))
+    assert f"`meshline postings retry {'k' * 64} --reason TEXT`" in finding.fix
+    assert "{" not in finding.fix
