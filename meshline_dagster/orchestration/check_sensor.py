@@ -1,6 +1,6 @@
 """The check sensor: a failed asset check becomes an exception and an alert; when the check passes again, the exception is resolved.
 
-It also alerts of an outage of the destination, and says when it is over.
+It alerts of these and of everything else of priority P1, such as a dead posting, and says when an outage of the destination is over.
 
 It compares states instead of following events: a lost cursor or a missed tick loses no failure. An alert channel that takes nothing
 fails the tick, after everything else is done; the next tick tries it again.
@@ -35,7 +35,8 @@ def check_sensor(settings: SyncSettings) -> dg.SensorDefinition:
         name=f"{settings.name}_alerts",
         minimum_interval_seconds=max(30, settings.poll_seconds),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Turns failed asset checks into exceptions with an owner, and alerts (log; e-mail and webhooks by MESHLINE_ALERT_URLS).",
+        description="Turns failed asset checks into exceptions with an owner; alerts of them and of every exception of priority P1 (log; e-mail "
+        "and webhooks by MESHLINE_ALERT_URLS).",
     )
     def _sensor(context: dg.SensorEvaluationContext, meshline: MeshlineResource) -> dg.SkipReason:
         assert context.repository_def is not None
@@ -47,18 +48,14 @@ def check_sensor(settings: SyncSettings) -> dg.SensorDefinition:
             known = open_keys(connection, _ORIGIN)
             opened = raise_exceptions(connection, findings, now=now)
             resolved = resolve(connection, known - failing - undecided, resolution="the check passes again", now=now)
-        told_to = channels()
-        report = send_alerts(meshline.store(), _ORIGIN, told_to, now=now)
-        outages = send_alerts(meshline.store(), "delivery", told_to, now=now, code=OUTAGE)
-        waiting = {**report.waiting, **outages.waiting}
-        if waiting:
+        report = send_alerts(meshline.store(), channels(), origin=_ORIGIN, ends=OUTAGE, now=now)
+        if report.waiting:
             raise TransientError(
                 "alert channels of MESHLINE_ALERT_URLS took nothing. The exceptions are in the queue (`meshline exceptions list`), and "
                 "the next tick tries again; look into the log for what a channel answered",
-                **waiting,
+                **report.waiting,
             )
-        sent = report.sent + outages.sent
-        told = f", {sent} alerts sent" if sent else ""
+        told = f", {report.sent} alerts sent" if report.sent else ""
         return dg.SkipReason(f"{len(findings)} checks stand failed, {opened} opened, {resolved} resolved{told}")
 
     return _sensor

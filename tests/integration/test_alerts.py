@@ -3,7 +3,9 @@
 import json
 import socket
 import threading
+from dataclasses import replace
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import dagster as dg
@@ -15,6 +17,7 @@ from meshline_dagster.delivery.outage import OUTAGE
 from meshline_dagster.orchestration.check_sensor import check_sensor
 from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.settings import RestDestination, SalesforceSource, SyncSettings
+from meshline_dagster.store.alerts import record_alerts, record_recovery, untold, untold_recoveries
 from meshline_dagster.store.engine import open_store
 from meshline_dagster.store.exceptions import Finding, exceptions, raise_exceptions, resolve
 from meshline_dagster.store.tables import alert_sent
@@ -255,3 +258,93 @@ def test_who_never_heard_of_an_outage_does_not_hear_of_its_end(location, hook, m
     monkeypatch.setenv("MESHLINE_ALERT_URLS", hook.url)
     location.tick()
     assert hook.bodies == []
+
+
+def dead(number, amount="10.50", currency="USD"):
+    return Finding(
+        trace_key=f"delivery:sandbox:{number}",
+        origin="delivery",
+        code="attempts_used_up",
+        title=f"order {number}: attempts used up",
+        detail="busy",
+        fix=f"`meshline postings retry {number} --reason TEXT`",
+        owner="integrations",
+        priority="P1",
+        entity_key=f"order/{number}",
+        amount=Decimal(amount),
+        currency=currency,
+    )
+
+
+def raised(location, findings):
+    with location.store.write() as connection:
+        raise_exceptions(connection, findings, now=datetime.now(UTC))
+
+
+def test_every_exception_of_priority_p1_is_told_at_once_and_once_whoever_found_it(location, hook, monkeypatch):
+    monkeypatch.setenv("MESHLINE_ALERT_URLS", hook.url)
+    of_feed = Finding("feed:x", "feed", "source_broken", "the source is broken", "d", "f", priority="P1")
+    later = Finding("disposition:x", "disposition", "product_unmapped", "not mapped", "d", "f", priority="P2")
+    raised(location, [dead(1), of_feed, later])
+    assert location.tick() == "0 checks stand failed, 0 opened, 0 resolved, 4 alerts sent"  # the log is a channel, too
+    location.tick()
+    assert [body["title"] for body in hook.bodies] == ["order 1: attempts used up", "the source is broken"]
+    assert "`meshline postings retry 1 --reason TEXT`" in hook.bodies[0]["message"]
+    assert "P1, owner integrations, due " in hook.bodies[0]["message"]
+    with location.store.write() as connection:
+        resolve(connection, [dead(1).trace_key], resolution="posted", now=datetime.now(UTC))
+    location.tick()
+    assert len(hook.bodies) == 2
+    raised(location, [dead(1)])
+    location.tick()
+    assert len(hook.bodies) == 3
+
+
+def test_a_burst_of_one_code_is_one_message_with_its_count_its_money_and_the_first_few(location, hook, monkeypatch):
+    monkeypatch.setenv("MESHLINE_ALERT_URLS", hook.url)
+    again = replace(dead(700), trace_key="fingerprint:700")  # a second exception of the same order and money
+    raised(location, [*(dead(number) for number in range(1, 701)), dead(701, "7", "EUR"), again])
+    location.tick()
+    location.tick()
+    [body] = hook.bodies
+    assert body["title"] == "702 exceptions: attempts used up"
+    assert "Worth 7 EUR, 7350 USD." in body["message"]
+    assert [f"order {number}: attempts used up" in body["message"] for number in (1, 2, 3, 4)] == [True] * 3 + [False]
+    assert "... and 699 more: `meshline exceptions list --limit 0`" in body["message"]
+    raised(location, [dead(number) for number in range(1000, 1003)])
+    location.tick()
+    assert [body["title"] for body in hook.bodies[1:]] == [
+        f"order {number}: attempts used up" for number in range(1000, 1003)
+    ]
+
+
+def test_a_burst_that_a_channel_did_not_take_is_told_again_as_a_whole(location, hook, monkeypatch):
+    monkeypatch.setenv("MESHLINE_ALERT_URLS", hook.url)
+    hook.status = 503
+    raised(location, [dead(number) for number in range(9)])
+    with pytest.raises(TransientError, match=r"json#[0-9a-f]{8}=9\)$"):
+        location.tick()
+    hook.status = 200
+    location.tick()
+    assert [body["title"] for body in hook.bodies] == ["9 exceptions: attempts used up"]
+
+
+def test_what_was_told_is_remembered_for_all_of_a_message_on_both_databases(ops):
+    def told_of(channel="log"):
+        with ops.read() as connection:
+            return len(untold(connection, channel, origin="check", priority="P1"))
+
+    now = datetime.now(UTC)
+    with ops.write() as connection:
+        raise_exceptions(connection, [dead(1), dead(2), dead(3)], now=now)
+    with ops.read() as connection:
+        ids = [one.id for one in untold(connection, "log", origin="check", priority="P1")]
+    with ops.write() as connection:
+        record_alerts(connection, ids[:2], "log", now=now)
+        record_alerts(connection, ids[:2], "log", now=now)
+    assert (told_of(), told_of("other")) == (1, 3)
+    with ops.write() as connection:
+        resolve(connection, [dead(1).trace_key, dead(2).trace_key], resolution="r", now=now)
+        assert len(untold_recoveries(connection, "log", code="attempts_used_up")) == 2
+        record_recovery(connection, ids[:2], "log", now=now)
+        assert untold_recoveries(connection, "log", code="attempts_used_up") == []
