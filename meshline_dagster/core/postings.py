@@ -10,9 +10,11 @@ Rules, in order, for each event of an entity as the outbox has it now:
   (planned, shadowed, retry_due, rejected) a new revision replaces it, superseded at once when the ledger has moved past its time;
   in every other state it is a *conflict*: never sent;
 - in the ledger, not sent, and no longer derived: superseded.
+
+What the workflow shadowed is released when it goes live, also of entities that the build left alone: nothing about them has changed.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -22,7 +24,7 @@ from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.identity import fingerprint
 from meshline_dagster.core.ledger import BY_HAND, PostingState
 
-__all__ = ["EntityPlan", "KnownPosting", "NewPosting", "OutboxRow", "plan_entity"]
+__all__ = ["EntityPlan", "KnownPosting", "NewPosting", "OutboxRow", "plan_entity", "release_shadowed"]
 
 _S = PostingState
 _NEVER_SENT = frozenset({_S.PLANNED, _S.SHADOWED, _S.RETRY_DUE})
@@ -138,6 +140,22 @@ def plan_entity(rows: Iterable[OutboxRow], known: Iterable[KnownPosting], *, liv
             conflicts.append(row)
     supersede += _no_longer_derived(ordered, ledger)
     return EntityPlan(tuple(insert), tuple(supersede), tuple(release), tuple(restatements), tuple(conflicts))
+
+
+def release_shadowed(known: Iterable[KnownPosting], wanted: Collection[int]) -> EntityPlan:
+    """Plan what was shadowed of an entity that the build left alone, now that the workflow is live.
+
+    Args:
+        wanted: ids of the rows that may be posted by the cut-over date.
+    """
+    ledger = list(known)
+    shadowed = [posting for posting in ledger if posting.state is _S.SHADOWED and posting.id in wanted]
+    reached = _reached(ledger)
+    late = [posting.id for posting in shadowed if reached is not None and posting.event_time < reached]
+    return EntityPlan(
+        supersede=tuple((one, "late_older_state") for one in late),
+        release=tuple(posting.id for posting in shadowed if posting.id not in late),
+    )
 
 
 def _no_longer_derived(ordered: Iterable[OutboxRow], ledger: Mapping[str, KnownPosting]) -> Iterator[tuple[int, str]]:

@@ -1,7 +1,7 @@
 """Plan: the outbox of a build enters the ledger. One transaction; a second plan of the same outbox changes nothing."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.ledger import PostingState
-from meshline_dagster.core.postings import EntityPlan, NewPosting, OutboxRow, plan_entity
+from meshline_dagster.core.postings import EntityPlan, NewPosting, OutboxRow, plan_entity, release_shadowed
 from meshline_dagster.delivery.behind import changed_details
 from meshline_dagster.delivery.findings import conflict_trace_key
 from meshline_dagster.delivery.options import DeliveryOptions, Mode
@@ -21,6 +21,7 @@ from meshline_dagster.store.engine import Store
 from meshline_dagster.store.exceptions import Finding, raise_exceptions
 from meshline_dagster.store.ledger_writes import Change, change_states, insert_postings
 from meshline_dagster.store.postings import known_postings, postings_of
+from meshline_dagster.store.shadowed import releasable
 from meshline_dagster.store.waiting import set_detail
 
 __all__ = ["PlanReport", "outbox_rows", "plan"]
@@ -70,7 +71,7 @@ def plan(
     actor: str,
     now: datetime,
 ) -> PlanReport:
-    """Bring the ledger in step with the outbox rows of the touched entities.
+    """Bring the ledger in step with the outbox rows of the touched entities; live, also plan what was shadowed of all others.
 
     Args:
         rows: every postable event of the touched entities.
@@ -79,9 +80,10 @@ def plan(
         actor: who plans, for the audit log: the run id.
     """
     by_entity: dict[str, list[OutboxRow]] = {key: [] for key in touched}
-    for row in rows:
-        by_entity.setdefault(row.entity_key, []).append(row)
     live = options.mode is Mode.LIVE
+    for row in rows:
+        if not live or _is_after_cutover(row, options):
+            by_entity.setdefault(row.entity_key, []).append(row)
     with store.write() as connection:
         next_values(connection, f"plan:{options.destination}")  # one plan at a time for a destination
         known = known_postings(connection, options.destination, list(by_entity))
@@ -91,11 +93,14 @@ def plan(
             if found or key in known
         ]
         _write(connection, plans, options, actor, now)
+        released = _gone_live(connection, options, by_entity) if live else []
+        if released:
+            _write(connection, released, options, actor, now)
         if build_id is not None:
             mark_planned(connection, build_id, now=now)
         for key, detail in changed_details(connection, options.destination).items():
             set_detail(connection, key, detail)
-    return _report(plans)
+    return _report([*plans, *released])
 
 
 def _write(
@@ -117,6 +122,19 @@ def _write(
     findings = [_restatement(row, options) for one in plans for row in one.restatements]
     findings += [_conflict(row, options) for one in plans for row in one.conflicts]
     raise_exceptions(connection, findings, now=now)
+
+
+def _is_after_cutover(row: OutboxRow, options: DeliveryOptions) -> bool:
+    """A publication that is older than the cut-over date still has what it excludes: to us that is not derived any more."""
+    return options.effective_from is None or row.document_date is None or row.document_date >= options.effective_from
+
+
+def _gone_live(connection: Connection, options: DeliveryOptions, done: Collection[str]) -> list[EntityPlan]:
+    """What was shadowed of entities that the build left alone: nothing about them has changed, so it is still wanted."""
+    found = releasable(connection, options.destination, effective_from=options.effective_from)
+    wanted = {entity: ids for entity, ids in found.items() if entity not in done}
+    known = known_postings(connection, options.destination, list(wanted)) if wanted else {}
+    return [release_shadowed(known[entity], ids) for entity, ids in wanted.items()]
 
 
 def _restatement(row: OutboxRow, options: DeliveryOptions) -> Finding:

@@ -11,6 +11,7 @@ import dagster as dg
 import duckdb
 
 from meshline_dagster.core.errors import MeshlineError
+from meshline_dagster.delivery.options import DeliveryOptions, Mode
 from meshline_dagster.orchestration.connect import FeedSpec
 from meshline_dagster.orchestration.modes import MODE_TAG, SYNC_TAG, RunMode
 from meshline_dagster.orchestration.partitions import today
@@ -21,6 +22,7 @@ from meshline_dagster.store.builds import last_planned, replay_wanted
 from meshline_dagster.store.feeds import feed_state_of
 from meshline_dagster.store.manifest import has_new_files
 from meshline_dagster.store.mappings import mapping_seq
+from meshline_dagster.store.shadowed import is_any_releasable
 from meshline_dagster.warehouse.publish import published
 
 __all__ = ["poll_sensor", "reasons_to_run"]
@@ -43,7 +45,7 @@ def poll_sensor(settings: SyncSettings, feeds: Sequence[FeedSpec], job_name: str
         if wait is not None:
             yield dg.SkipReason(wait)
             return
-        reasons = reasons_to_run(feeds, meshline)
+        reasons = reasons_to_run(feeds, meshline, settings.delivery())
         if not reasons:
             yield dg.SkipReason("nothing has changed, nothing waits")
             return
@@ -56,7 +58,7 @@ def poll_sensor(settings: SyncSettings, feeds: Sequence[FeedSpec], job_name: str
     return _sensor
 
 
-def reasons_to_run(feeds: Sequence[FeedSpec], meshline: MeshlineResource) -> list[str]:
+def reasons_to_run(feeds: Sequence[FeedSpec], meshline: MeshlineResource, options: DeliveryOptions) -> list[str]:
     """Why a run is wanted now: what waits here first, then what changed there; empty when nothing does.
 
     A source that does not answer is a reason, too: the run meets the error, retries, and is seen to fail.
@@ -68,11 +70,15 @@ def reasons_to_run(feeds: Sequence[FeedSpec], meshline: MeshlineResource) -> lis
         unseen = has_new_files(connection, names, planned.landing_to if planned else 0)
         decided = mapping_seq(connection) > (planned.mapping_to if planned else 0)
         replay = replay_wanted(connection)
+        gone_live = options.mode is Mode.LIVE and is_any_releasable(
+            connection, options.destination, effective_from=options.effective_from
+        )
         watermarks = {name: feed_state_of(connection, name).watermark for name in names}
     waiting = {
         "a mapping was decided": decided,
         "a replay was asked for": replay,
         "landed rows wait for a build": unseen,
+        "what was shadowed may be posted": gone_live,
         "a hold has outlived its limit": _hold_is_over(meshline, now),
     }
     reasons = [text for text, holds in waiting.items() if holds]

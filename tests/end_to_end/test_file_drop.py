@@ -161,7 +161,7 @@ def waiting(place):
 
 def test_dropped_files_become_orders_a_later_file_changes_them_and_a_bad_row_is_an_exception(place, drop):
     meshline, feeds = MeshlineResource(), feed_specs(SETTINGS)
-    assert "sap/order changed" in str(reasons_to_run(feeds, meshline))
+    assert "sap/order changed" in str(reasons_to_run(feeds, meshline, SETTINGS.delivery()))
     sync()
     first = {
         "D1": ("EUR", Decimal("1234.5"), [("SKU-1", Decimal(3), Decimal("1234.5"))]),
@@ -171,7 +171,7 @@ def test_dropped_files_become_orders_a_later_file_changes_them_and_a_bad_row_is_
     [bad] = waiting(place)
     assert (bad.origin, bad.code, bad.owner) == ("feed", "row_not_landed", "integrations")
     assert "night-1.csv, line 4: column Betrag: '12,34,56' is no number with decimal mark ','" in bad.detail
-    assert reasons_to_run(feeds, meshline) == []
+    assert reasons_to_run(feeds, meshline, SETTINGS.delivery()) == []
     journal = place.oracle()["journal"]
     sync()
     sync(mode="replay")
@@ -192,7 +192,7 @@ def test_dropped_files_become_orders_a_later_file_changes_them_and_a_bad_row_is_
         [LINES, "D1-10;02.10.2026 15:00:00;D1;P1;4,000;411,50;1.646,00"],
         "cp1252",
     )
-    assert "sap/order changed" in str(reasons_to_run(feeds, meshline))
+    assert "sap/order changed" in str(reasons_to_run(feeds, meshline, SETTINGS.delivery()))
     sync()
     assert in_erp(place) == first | {
         "D1": ("EUR", Decimal(1646), [("SKU-1", Decimal(4), Decimal(1646))]),

@@ -135,4 +135,6 @@ def test_the_job_of_that_name_re_extracts_without_a_tag_by_hand_and_leaves_the_b
     from tests.end_to_end.conftest import ROOT
 
     settings = load_settings(ROOT / "assets" / "defs" / "crm_to_erp" / "defs.yaml")
-    assert "landed rows wait for a build" in reasons_to_run(feed_specs(settings), MeshlineResource())
+    assert "landed rows wait for a build" in reasons_to_run(
+        feed_specs(settings), MeshlineResource(), settings.delivery()
+    )
