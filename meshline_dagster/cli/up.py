@@ -1,5 +1,6 @@
 """``meshline up``: Dagster's webserver and daemon over ``workspace.yaml``, with the sandbox beside them."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,7 +15,8 @@ import typer
 
 __all__ = ["up"]
 
-_GRACE_SECONDS = 20
+_GRACE_SECONDS = 6.0
+_LOOK_SECONDS = 0.1
 
 
 def up(
@@ -54,7 +56,7 @@ def _serve(stack: ExitStack, port: int, workspace: Path) -> str:
         "the webserver": ["dagster_webserver", "-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)],
         "the daemon": ["dagster._daemon", "run", "-w", str(workspace)],
     }
-    processes = {name: stack.enter_context(_running(command, environment)) for name, command in commands.items()}
+    processes = stack.enter_context(_running(commands, environment))
     typer.echo(f"Dagster  http://127.0.0.1:{port}")
     typer.echo(f"CRM      {sandbox.environment['MESHLINE_CRM_URL']}  ({sandbox.world})")
     typer.echo(f"ERP      {sandbox.environment['MESHLINE_ERP_URL']}")
@@ -67,19 +69,49 @@ def _serve(stack: ExitStack, port: int, workspace: Path) -> str:
 
 
 @contextmanager
-def _running(module: Sequence[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """``python -m MODULE`` while the context lasts; it gets some time to end its own children."""
-    process = subprocess.Popen([sys.executable, "-m", *module], env=environment)  # noqa: S603 - our own interpreter
+def _running(
+    commands: Mapping[str, Sequence[str]], environment: Mapping[str, str]
+) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    """``python -m MODULE`` for each command while the context lasts, each in a group of its own with all that it starts: code servers
+    and runs. They are told to end all at once and have one time for it together: one after the other took the sum of their times, and
+    what a killed one had started stayed behind.
+    """
+    processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
-        yield process
+        for name, module in commands.items():
+            processes[name] = subprocess.Popen(  # noqa: S603 - our own interpreter
+                [sys.executable, "-m", *module], env=environment, start_new_session=True
+            )
+        yield processes
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        try:
-            process.wait(timeout=_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _end(list(processes.values()))
+
+
+def _end(leaders: Sequence[subprocess.Popen[bytes]]) -> None:
+    deadline = time.monotonic() + _GRACE_SECONDS
+    try:
+        for leader in leaders:
+            _tell(leader, signal.SIGINT)
+        while any(_is_alive(leader) for leader in leaders) and time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS)
+    finally:  # also when somebody has no patience and interrupts again
+        for leader in leaders:
+            _tell(leader, signal.SIGKILL)
+            leader.wait()
+
+
+def _is_alive(leader: subprocess.Popen[bytes]) -> bool:
+    """Whether any process of the leader's group is left; a leader that has ended is buried by the way."""
+    leader.poll()
+    return _tell(leader, 0)
+
+
+def _tell(leader: subprocess.Popen[bytes], number: int) -> bool:
+    """Send a signal to a whole group. False when nobody is left in it."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader.pid, number)
+        return True
+    return False
 
 
 def _interrupt(*_: Any) -> None:

@@ -159,7 +159,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(timeout=_GRACE_SECONDS * 5)
+            process.wait(timeout=_GRACE_SECONDS * 2)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
