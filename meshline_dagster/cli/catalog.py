@@ -1,5 +1,6 @@
 """``meshline catalog``: decide what a source value means. Decisions are data: recorded, attributed, revocable."""
 
+import shlex
 from typing import Annotated
 
 import typer
@@ -27,13 +28,32 @@ def map_value(
 ) -> None:
     """Decide that SOURCE means TARGET, e.g. `meshline catalog map "GTXPro" "GTX Pro"`.
 
-    It applies to everything that is not posted yet, whatever its day, from the next run on.
+    It applies to everything that is not posted yet, whatever its day, from the next run on. A product or customer that is not known yet may
+    be meant: the command says so, and the orders wait, with an exception that names both, until it is known.
     """
     from meshline_dagster.store.mappings import add_mapping
 
     with opened_store(create=True) as store, store.write() as connection:
         add_mapping(connection, kind, source, target, actor=actor(), reason=reason, now=now())
     typer.echo(f"{kind} {source!r} means {target!r} from the next run on")
+    _tell_if_unknown(kind, source, target)
+
+
+def _tell_if_unknown(kind: str, source: str, target: str) -> None:
+    """A mistyped target is no error to us, as it may be known later; to the operator it most often is one."""
+    from meshline_dagster.governance.targets import unknown_target
+    from meshline_dagster.store.location import published_path
+
+    found = unknown_target(published_path(), kind, target)
+    if found is None:
+        return
+    what = "is no product of the catalog" if kind == "product" else "is no customer that an order names"
+    near = f"; nearest: {', '.join(found.nearest)}" if found.nearest else ""
+    again = shlex.join(
+        ["meshline", "catalog", "map", source, "TARGET", *(["--kind", kind] if kind != "product" else [])]
+    )
+    then = "until it is one, what names the source waits as an exception" if kind == "product" else "check the id"
+    typer.secho(f"but {target!r} {what}{near}. Another `{again}` replaces this one; {then}", err=True, fg="yellow")
 
 
 @app.command("unmap")

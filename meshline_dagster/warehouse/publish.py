@@ -33,14 +33,18 @@ _QUERIES: Mapping[str, str] = MappingProxyType(
         " FROM marts.canonical_events AS events"
         " INNER JOIN marts.event_dispositions AS dispositions ON events.id = dispositions.event_id"
         " ORDER BY events.entity_key, events.position",
+        "catalog": "SELECT DISTINCT product_code FROM intermediate.int_product_versions WHERE product_code IS NOT NULL"
+        " ORDER BY product_code",
         "exceptions": "SELECT * FROM marts.fct_exceptions ORDER BY opened_at, trace_key",
         "reconciliation": "SELECT * FROM marts.fct_reconciliation ORDER BY entity_key, erp_id",
         "status": "SELECT * FROM marts.rpt_status ORDER BY currency NULLS FIRST",
     }
 )
 
-DERIVED = ("outbox", "touched", "events", "exceptions")
-"""What the models tagged ``derive`` make. ``outbox`` and ``touched`` cover the entities of this build only, the others all."""
+DERIVED = ("outbox", "touched", "events", "catalog", "exceptions")
+"""What the models tagged ``derive`` make. ``outbox`` and ``touched`` cover the entities of this build only, the others all; ``catalog`` has
+every product code that the source ever had.
+"""
 
 RECONCILED = ("reconciliation", "status")
 """What the models tagged ``reconcile`` make."""

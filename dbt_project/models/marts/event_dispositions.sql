@@ -124,6 +124,8 @@ found as (
         case
             when source_sku is null then 'A line names no product.'
             when product_state = 'inactive' then 'Product ' || source_sku || ' was retired before the order.'
+            when mapped_sku is not null
+                then 'Product ' || source_sku || ' is mapped to ' || mapped_sku || ', and neither is in the catalog.'
             else 'Product ' || source_sku || ' is not in the catalog.'
         end,
         null

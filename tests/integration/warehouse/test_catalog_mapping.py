@@ -4,14 +4,16 @@ import json
 from decimal import Decimal
 
 import pytest
+from typer.testing import CliRunner
 
+from meshline_dagster.cli import app
 from meshline_dagster.warehouse.records import BuildMode
 from tests.integration.warehouse.landed import Project, account, deal, instant, line, product
 
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory):
-    """Two builds: before and after the decision."""
+    """Three builds: before the decision, after a mistyped one, and after the right one."""
     project = Project(tmp_path_factory.mktemp("catalog"))
     project.land([account("A1"), product("P1", "GTX Pro")])
     for number, days in enumerate([0, 90, 400]):
@@ -20,6 +22,10 @@ def story(tmp_path_factory):
         project.land([deal(f"D{number}", at, amount=4821), line(f"L{number}", f"D{number}", at, **misspelt)])
     first = project.build(BuildMode.FULL)
     before = {name: project.file(first, name) for name in ("outbox", "exceptions", "events")}
+    project.map("product", "GTXPro", "GTX Por")
+    mistyped = project.build()
+    before["mistyped"] = project.file(mistyped, "exceptions")
+    before["catalog"], before["project"] = project.file(mistyped, "catalog"), project
     project.map("product", "GTXPro", "GTX Pro")
     second = project.build()
     assert second.mode is BuildMode.INCREMENTAL
@@ -61,3 +67,32 @@ def test_the_decision_changes_no_event_id(story):
     assert [row["id"] for row in before["events"]] == [row["id"] for row in after["events"]]
     assert {row["disposition"] for row in before["events"]} == {"review"}
     assert {row["disposition"] for row in after["events"]} == {"post"}
+
+
+def test_a_mistyped_decision_leaves_an_exception_that_names_the_code_and_what_it_was_mapped_to(story):
+    before, _ = story
+    details = {row["detail"] for row in before["mistyped"]}
+    assert details == {"Product GTXPro is mapped to GTX Por, and neither is in the catalog."}
+    assert [row["trace_key"] for row in before["mistyped"]] == [row["trace_key"] for row in before["exceptions"]]
+
+
+def test_the_command_says_that_the_target_is_not_in_the_catalog_and_what_looks_like_it(story, tmp_path, monkeypatch):
+    before, _ = story
+    assert before["catalog"] == [{"product_code": "GTX Pro"}]
+    monkeypatch.setenv("MESHLINE_HOME", str(tmp_path))
+    monkeypatch.setenv("MESHLINE_WAREHOUSE", str(before["project"].warehouse))
+    monkeypatch.delenv("MESHLINE_STORE_URL", raising=False)
+
+    def said(*words):
+        done = CliRunner().invoke(app, ["catalog", "map", *words])
+        assert done.exit_code == 0
+        return done.stderr.removeprefix(f"a new ops store: {tmp_path / 'ops.db'}\n")
+
+    mistyped = said("GTXPro", "gtx por")
+    assert "'gtx por' is no product of the catalog; nearest: GTX Pro." in mistyped
+    assert "`meshline catalog map GTXPro TARGET` replaces this one" in mistyped
+    assert said("GTXPro", "GTX Pro") == ""
+    assert "is no product of the catalog. Another" in said("GTXPro", "anything else at all")
+    assert said("A2", "A1", "--kind", "customer") == ""
+    assert "'A7' is no customer that an order names. Another" in said("A2", "A7", "--kind", "customer")
+    assert said("A1", "P-77", "--kind", "party") == ""

@@ -82,6 +82,7 @@ final as (
             when is_mapped_to_catalog or own_sku is not null then 'inactive'
             else 'unmapped'
         end as product_state,
+        mapped_sku,
         line.description as description,
         quantity,
         line.uom as uom,

@@ -32,7 +32,7 @@ from (
     ('booking_date_missing', 65, 'review', 'revops', 'P2', 'The deal has no close date',
         'Enter the close date in the CRM.'),
     ('product_unmapped', 70, 'review', 'revops', 'P2', 'A product is not in the catalog',
-        'Map the code to a catalog product (meshline catalog map), add the product, or correct the line in the CRM.'),
+        'Map the code to a catalog product (`meshline catalog map CODE PRODUCT`), add the product, or correct the line in the CRM.'),
     ('product_inactive', 75, 'review', 'revops', 'P2', 'A product was retired before the order',
         'Activate the product, map its code to the one that took its place, or correct the line in the CRM.'),
     ('line_amount_mismatch', 80, 'review', 'finance', 'P2', 'Quantity, price and total of a line do not agree',
