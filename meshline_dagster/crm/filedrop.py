@@ -4,7 +4,7 @@ Rows that cannot be read never stop the rest: they are kept in :attr:`FileDropFe
 caller to make exceptions of.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -54,13 +54,17 @@ class FileDropFeed:
         self._object = object_name
         self._layout = layout
         self._clock = clock
-        self._rejected: list[RejectedRow] = []
+        self._rejected: dict[tuple[str, int], RejectedRow] = {}
+        self._of_record: dict[str, list[tuple[str, int]]] = {}
+        self._read: set[str] = set()
         self.name = f"{instance}/{object_name}".lower()
 
     @property
     def rejected(self) -> tuple[RejectedRow, ...]:
-        """What the last read left out. Rows without a readable stamp are rejected by every read that meets them."""
-        return tuple(self._rejected)
+        """What the last read left out. Rows without a readable stamp are rejected by every read that meets them, until a later row of the
+        same record can be read.
+        """
+        return tuple(self._rejected.values())
 
     def problems(self) -> list[FeedProblem]:
         """The rows that the last read left out."""
@@ -68,10 +72,17 @@ class FileDropFeed:
             FeedProblem(
                 key=f"{row.file}:{row.line}",
                 detail=f"{row.file}, line {row.line}: {row.reason}",
-                fix="Correct the row and drop the file again under a new name, or correct the declared columns.",
+                fix="Correct the row and drop it in a new file, or correct the declared columns. A later row of the same record settles this, "
+                "and so does the same file with that line corrected; otherwise `meshline exceptions resolve KEY --reason TEXT`.",
+                record=row.id,
             )
-            for row in self._rejected
+            for row in self.rejected
         ]
+
+    def settled(self, names: Collection[str]) -> set[str]:
+        """Lines that are no problem any more in the files that were read."""
+        standing = {one.name for one in self.problems()}
+        return {name for name in set(names) - standing if any(_is_about(name, path) for path in self._read)}
 
     def now(self) -> datetime:
         """The present, UTC."""
@@ -94,7 +105,7 @@ class FileDropFeed:
             ConfigError: the folder does not exist.
             TransientError: a file cannot be read now.
         """
-        self._rejected = []
+        self._rejected, self._of_record, self._read = {}, {}, set()
         waiting: list[dict[str, Any]] = []
         for row in self._rows(window):
             waiting.append(row)
@@ -114,13 +125,26 @@ class FileDropFeed:
             arrived = window.start <= arrival < window.end
             if layout.stamp is None and not arrived:
                 continue
+            self._read.add(path)
             for row in read_rows(layout, path, self._bytes(path)):
                 if isinstance(row, RejectedRow):
-                    self._rejected.append(row)
+                    self._reject(row)
                     continue
+                self._heal(str(row.values[layout.id]))
                 stamp = arrival if layout.stamp is None else row.values[layout.stamp]
                 if stamp < window.end and (arrived or window.start <= stamp):
                     yield self._row(row, stamp)
+
+    def _reject(self, row: RejectedRow) -> None:
+        place = row.file, row.line
+        self._rejected[place] = row
+        if row.id is not None:
+            self._of_record.setdefault(row.id, []).append(place)
+
+    def _heal(self, record: str) -> None:
+        """A row that can be read takes the place of earlier ones of its record that could not: files come in the order of their arrival."""
+        for place in self._of_record.pop(record, ()):
+            del self._rejected[place]
 
     def _row(self, row: FileRow, stamp: datetime) -> dict[str, Any]:
         deleted = bool(self._layout.deleted and row.values[self._layout.deleted])
@@ -160,6 +184,11 @@ class FileDropFeed:
         except OSError as error:
             raise TransientError(f"{self.name}: {path} cannot be read now ({error})") from error
         return data
+
+
+def _is_about(name: str, path: str) -> bool:
+    """Whether a problem's name, ``[record:]path:line``, is about a line of this file."""
+    return f":{name}".rpartition(":")[0].endswith(f":{path}")
 
 
 def _utc(moment: datetime) -> datetime:

@@ -53,6 +53,7 @@ class FileLayout:
         date_format, timestamp_format: as ``datetime.strptime`` takes them; None: ISO 8601.
         time_zone: of timestamps that name none.
         nulls: texts that mean "no value".
+        no_flag: the text of a boolean column that means false, where a mark means true; None: ``false`` and ``0`` only.
     """
 
     format: FileFormat
@@ -71,6 +72,7 @@ class FileLayout:
     timestamp_format: str | None = None
     time_zone: ZoneInfo = _UTC
     nulls: frozenset[str] = frozenset({""})
+    no_flag: str | None = None
 
     def __post_init__(self) -> None:
         types = {column.name: column.type for column in self.columns}
@@ -103,7 +105,7 @@ class FileLayout:
         encoding: str = "cp1252",
         time_zone: ZoneInfo = _UTC,
     ) -> Self:
-        """CSV as SAP downloads it: semicolons, decimal comma, dots between thousands, ``31.12.2026``."""
+        """CSV as SAP downloads it: semicolons, decimal comma, dots between thousands, ``31.12.2026``, ``X`` or nothing for a flag."""
         return cls(
             format=FileFormat.CSV,
             columns=tuple(columns),
@@ -118,6 +120,7 @@ class FileLayout:
             date_format="%d.%m.%Y",
             timestamp_format="%d.%m.%Y %H:%M:%S",
             time_zone=time_zone,
+            no_flag="",
         )
 
     def specs(self) -> tuple[FieldSpec, ...]:

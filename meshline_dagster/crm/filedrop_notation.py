@@ -25,6 +25,8 @@ def plain(layout: FileLayout, value: Any, kind: FieldType) -> Any:
     if not isinstance(value, str):
         return value
     text = value.strip()
+    if kind is FieldType.BOOLEAN and text == layout.no_flag:
+        return False
     if text in layout.nulls:
         return None
     parse = _PARSERS.get(kind)
@@ -47,6 +49,11 @@ def _number(layout: FileLayout, text: str) -> str:
     return f"-{number}" if negative else number
 
 
+def _flag(_: FileLayout, text: str) -> str:
+    """``X`` marks what is so, in SAP's files and in lists of people; anything else is for :func:`convert` to judge."""
+    return "true" if text in {"X", "x"} else text
+
+
 def _date(layout: FileLayout, text: str) -> date | str:
     return datetime.strptime(text, layout.date_format).date() if layout.date_format else text  # noqa: DTZ007 - a date
 
@@ -60,6 +67,7 @@ def _timestamp(layout: FileLayout, text: str) -> datetime:
 _PARSERS: dict[FieldType, Callable[[FileLayout, str], Any]] = {
     FieldType.DECIMAL: _number,
     FieldType.INTEGER: _number,
+    FieldType.BOOLEAN: _flag,
     FieldType.DATE: _date,
     FieldType.TIMESTAMP: _timestamp,
 }

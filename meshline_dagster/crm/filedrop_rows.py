@@ -29,12 +29,14 @@ class RejectedRow:
         line: line (text) or row (Parquet) number from 1; 0 when the whole file cannot be read.
         reason: what is wrong, naming the column.
         text: the beginning of the row, as far as it is text.
+        id: the record's id, as far as it can be read.
     """
 
     file: str
     line: int
     reason: str
     text: str = ""
+    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def read_rows(layout: FileLayout, file: str, data: bytes) -> Iterator[FileRow | 
             try:
                 yield FileRow(_values(layout, raw.values), raw.payload)
             except ValueError as error:
-                yield RejectedRow(file, raw.line, str(error), raw.text[:_EXCERPT])
+                yield RejectedRow(file, raw.line, str(error), raw.text[:_EXCERPT], _id_of(layout, raw.values))
     except _BadRowError as error:
         yield RejectedRow(file, error.line, error.reason, error.text[:_EXCERPT])
 
@@ -87,6 +89,15 @@ def _values(layout: FileLayout, raw: Mapping[str, Any]) -> dict[str, Any]:
         if name is not None and values[name] is None:
             raise ValueError(f"column {name} is empty: a record needs it")
     return values
+
+
+def _id_of(layout: FileLayout, raw: Mapping[str, Any]) -> str | None:
+    column = next(one for one in layout.columns if one.name == layout.id)
+    try:
+        value = convert(plain(layout, raw.get(column.source_name), column.type), column.type)
+    except ValueError:
+        return None
+    return None if value is None else str(value)
 
 
 def _lines(layout: FileLayout, data: bytes) -> Iterator[tuple[int, str] | _BadRowError]:

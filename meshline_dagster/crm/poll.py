@@ -5,12 +5,14 @@ had landed is dropped as landed before.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from meshline_dagster.core.cursors import Window, next_window
 from meshline_dagster.core.errors import LeaseHeldError, MeshlineError
@@ -19,11 +21,13 @@ from meshline_dagster.crm.protocol import Feed, FeedProblem, ReportsProblems
 from meshline_dagster.landing.rows import RejectedRow, fingerprinted
 from meshline_dagster.landing.zone import LandingZone, LandResult, Provenance
 from meshline_dagster.store.engine import Store
+from meshline_dagster.store.exceptions import open_keys
 from meshline_dagster.store.feeds import advance_watermark, feed_state_of, record_schema
 from meshline_dagster.store.leases import Lease, acquire, check, release, renew
 
-__all__ = ["PollResult", "feed_lease", "poll", "re_extract"]
+__all__ = ["PollResult", "feed_lease", "left_out_key", "poll", "re_extract"]
 
+_ABOUT = "feed:"
 _TTL = timedelta(seconds=60)
 _ROWS_PER_LANDING = 50_000
 _WAIT_SECONDS = 120.0
@@ -39,6 +43,7 @@ class PollResult:
         problems: what the feed itself left out; of history only where there was an earlier poll.
         schema_before: the schema seen before this one, as JSON, when it has changed.
         moved: whether the watermark moved; a re-extract moves none.
+        corrected: trace keys of open exceptions about rows left out earlier that this poll settles; see :func:`left_out_key`.
     """
 
     feed: str
@@ -51,6 +56,7 @@ class PollResult:
     problems: Sequence[FeedProblem] = ()
     schema_before: Mapping[str, object] | None = None
     moved: bool = False
+    corrected: Sequence[str] = ()
 
 
 def poll(
@@ -77,14 +83,15 @@ def poll(
     with feed_lease(store, feed.name, run_id, wait=wait) as lease:
         with store.read() as connection:
             before = feed_state_of(connection, feed.name)
+            waiting = _Waiting.of(feed.name, open_keys(connection, "feed"))
         window = next_window(watermark=before.watermark, origin=origin, now=feed.now(), overlap=overlap, lag=lag)
-        result = _read_window(store, zone, feed, window, run_id=run_id, origin=origin, lease=lease)
+        result = _read_window(store, zone, feed, window, run_id=run_id, origin=origin, lease=lease, waiting=waiting)
         if before.watermark is None:
             result = replace(result, problems=[one for one in result.problems if not one.of_history])
         with store.write() as connection:
             check(connection, [lease])
             advance_watermark(connection, before, window.end, now=datetime.now(UTC))
-    return replace(result, moved=True)
+    return replace(result, moved=True, corrected=waiting.corrected(feed))
 
 
 def re_extract(
@@ -137,8 +144,52 @@ def feed_lease(store: Store, feed: str, holder: str, *, wait: float = _WAIT_SECO
             release(connection, lease, now=datetime.now(UTC))
 
 
+def left_out_key(feed: str, name: str) -> str:
+    """The trace key of what a feed, or the landing zone, left out. A name begins with the record's id and a colon, where it is known."""
+    return f"{_ABOUT}{feed}:{name}"[:400]
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """What earlier reads of a feed left out and nobody has settled: name -> trace key; and the records of these that were read now."""
+
+    keys: Mapping[str, str]
+    records: Mapping[str, set[str]]
+    seen: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, feed: str, open_now: Collection[str]) -> Self:
+        start = left_out_key(feed, "")
+        keys = {key.removeprefix(start): key for key in open_now if key.startswith(start)}
+        records: dict[str, set[str]] = {}
+        for name in keys:  # an id may hold colons, too
+            for place in (place for place, letter in enumerate(name) if letter == ":"):
+                records.setdefault(name[:place], set()).add(name)
+        return cls(keys, records)
+
+    def note(self, rows: pa.Table, rejected: Sequence[RejectedRow]) -> None:
+        """Remember which of the records were read and filed. Costs nothing where nothing waits."""
+        if self.records:
+            ids = rows["_id"]
+            found = ids.filter(pc.is_in(ids, value_set=pa.array(self.records, pa.string()))).to_pylist()
+            self.seen |= set(found) - {row.id for row in rejected}
+
+    def corrected(self, feed: Feed) -> list[str]:
+        names = {name for record in self.seen for name in self.records[record]}
+        names |= feed.settled(self.keys) if self.keys and isinstance(feed, ReportsProblems) else set()
+        return sorted(self.keys[name] for name in names)
+
+
 def _read_window(
-    store: Store, zone: LandingZone, feed: Feed, window: Window, *, run_id: str, origin: datetime, lease: Lease
+    store: Store,
+    zone: LandingZone,
+    feed: Feed,
+    window: Window,
+    *,
+    run_id: str,
+    origin: datetime,
+    lease: Lease,
+    waiting: _Waiting | None = None,
 ) -> PollResult:
     schema = feed.describe()
     with store.write() as connection:
@@ -147,7 +198,10 @@ def _read_window(
     def land(batch: pa.Table) -> LandResult:
         now = datetime.now(UTC)
         provenance = Provenance(run_id, window, now, schema.hash)
-        return zone.land(feed.name, batch, provenance, origin=origin, now=max(now, window.end), held=lease)
+        landed = zone.land(feed.name, batch, provenance, origin=origin, now=max(now, window.end), held=lease)
+        if waiting is not None:
+            waiting.note(batch, landed.rejected)
+        return landed
 
     tables = map(fingerprinted, _alive(store, lease, feed.read(window)))
     landed = sum(map_ahead(land, _batches(tables), ahead=1), LandResult())

@@ -3,7 +3,7 @@
 A feed knows how to ask its source; it never stores anything. Leases, watermarks and landing belong to the poll.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -100,6 +100,7 @@ class FeedProblem:
 
     Attributes:
         key: what it is about; the same problem has the same key in every read.
+        record: the id of the record, where it can be read: a later row of it settles the problem.
         of_history: it concerns what was before the first poll, which may do without it.
     """
 
@@ -107,6 +108,12 @@ class FeedProblem:
     detail: str
     fix: str
     of_history: bool = False
+    record: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Record and key in one text."""
+        return self.key if self.record is None else f"{self.record}:{self.key}"
 
 
 @runtime_checkable
@@ -115,6 +122,10 @@ class ReportsProblems(Protocol):
 
     def problems(self) -> Sequence[FeedProblem]:
         """What the last read left out."""
+        ...
+
+    def settled(self, names: Collection[str]) -> set[str]:
+        """Of the problems with these names, left by earlier reads, those that the last read looked for and did not find any more."""
         ...
 
 

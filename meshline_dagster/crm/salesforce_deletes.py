@@ -8,7 +8,7 @@ Source: REST API Developer Guide, "sObject Get Deleted".
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -70,6 +70,10 @@ class SalesforceDeletesFeed:
             )
             for gap in self.gaps
         ]
+
+    def settled(self, _names: Collection[str]) -> set[str]:
+        """None ever: what the source no longer lists it will not list again."""
+        return set()
 
     def now(self) -> datetime:
         """How far the source's list of deletes reaches now: behind the present, and what a window may end at."""

@@ -2,13 +2,13 @@
 
 import pyarrow.parquet as pq
 
-from meshline_dagster.crm.poll import PollResult
+from meshline_dagster.crm.poll import PollResult, left_out_key
 from meshline_dagster.store.exceptions import Finding
 from meshline_dagster.warehouse.publish import Published
 
 __all__ = ["disposition_findings", "poll_findings"]
 
-_FIX_UNFILED = "Correct the record in the source, or move the sync's origin; the next poll reads it again."
+_FIX_UNFILED = "Correct the record in the source, or move the sync's origin; the next poll reads it again, and resolves this when it lands."
 _COLUMNS = [
     *("trace_key", "code", "title", "detail", "fix", "owner", "priority", "field", "record_id"),
     *("entity_key", "event_id", "amount", "currency"),
@@ -41,13 +41,17 @@ def disposition_findings(published: Published) -> list[Finding]:
 def poll_findings(result: PollResult) -> list[Finding]:
     """One finding for each row that could not be filed, and for each thing that the feed itself had to leave out."""
     unfiled = [
-        (f"{row.id}:{row.reason}", f"id {row.id}, stamp {row.stamp}: {row.reason}", _FIX_UNFILED)
+        (
+            row.reason if row.id is None else f"{row.id}:{row.reason}",
+            f"id {row.id}, stamp {row.stamp}: {row.reason}",
+            _FIX_UNFILED,
+        )
         for row in result.rejected
     ]
-    left_out = [(one.key, one.detail, one.fix) for one in result.problems]
+    left_out = [(one.name, one.detail, one.fix) for one in result.problems]
     return [
         Finding(
-            trace_key=f"feed:{result.feed}:{key}"[:400],
+            trace_key=left_out_key(result.feed, name),
             origin="feed",
             code="row_not_landed",
             title=f"{result.feed}: something could not be landed"[:300],
@@ -55,5 +59,5 @@ def poll_findings(result: PollResult) -> list[Finding]:
             fix=fix,
             owner="integrations",
         )
-        for key, detail, fix in [*unfiled, *left_out]
+        for name, detail, fix in [*unfiled, *left_out]
     ]

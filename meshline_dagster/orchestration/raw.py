@@ -22,7 +22,7 @@ from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.samples import sample
 from meshline_dagster.orchestration.settings import SyncSettings
 from meshline_dagster.store.builds import request_replay
-from meshline_dagster.store.exceptions import Finding, raise_exceptions
+from meshline_dagster.store.exceptions import Finding, raise_exceptions, resolve
 from meshline_dagster.store.feeds import known_schemas
 from meshline_dagster.store.manifest import rows_by_day
 
@@ -142,10 +142,14 @@ def _schema_check(meshline: MeshlineResource, feed_name: str, result: PollResult
 
 
 def _raise_left_out(meshline: MeshlineResource, result: PollResult) -> None:
+    """One exception for each; what an earlier poll left out and this one has read is resolved."""
     findings = poll_findings(result)
-    if findings:
+    corrected = set(result.corrected) - {finding.trace_key for finding in findings}
+    if findings or corrected:
+        now = datetime.now(UTC)
         with meshline.store().write() as connection:
-            raise_exceptions(connection, findings, now=datetime.now(UTC))
+            raise_exceptions(connection, findings, now=now)
+            resolve(connection, sorted(corrected), resolution="the record has been read and landed since", now=now)
 
 
 def log_other_days(context: dg.AssetExecutionContext, result: PollResult, first: date, last: date) -> None:

@@ -92,7 +92,8 @@ class FileDropObject(_Settings):
     """How the files of one object are read; see :class:`~meshline_dagster.crm.filedrop_layout.FileLayout`.
 
     Attributes:
-        preset: ``sap`` is CSV as SAP downloads it: semicolons, decimal comma, dots between thousands, ``31.12.2026``.
+        preset: ``sap`` is CSV as SAP downloads it: semicolons, decimal comma, dots between thousands, ``31.12.2026``, ``X`` or nothing
+            for a flag.
         view: the landing view whose columns these are, e.g. ``salesforce__opportunity``; without it no model reads them.
     """
 

@@ -198,6 +198,7 @@ def test_dropped_files_become_orders_a_later_file_changes_them_and_a_bad_row_is_
         "D1": ("EUR", Decimal(1646), [("SKU-1", Decimal(4), Decimal(1646))]),
         "D3": ("EUR", Decimal(50), [("SKU-2", Decimal("0.5"), Decimal(50))]),
     }
+    assert waiting(place) == []  # the corrected row has landed
     oracle = place.oracle()
     assert oracle["duplicates"] == []
     figures = place.figures()
