@@ -20,7 +20,7 @@ from meshline_dagster.store.engine import Store
 from meshline_dagster.store.leases import Lease
 from meshline_dagster.store.ledger_writes import Attempt, AttemptEnd, Change
 
-__all__ = ["LedgerProcess"]
+__all__ = ["LedgerProcess", "answer", "read_message", "write_message"]
 
 _LENGTH = 8
 _END_SECONDS = 10.0
@@ -91,18 +91,22 @@ def main() -> None:
     """The child: answer until the pipe closes. What libraries print goes to standard error, not between the answers."""
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    opener, actor = _read(requests)
+    opener, actor = read_message(requests)
     store: Store = opener()
     try:
         gc.freeze()
-        _reply(replies, None)
-        while (request := _read(requests)) is not None:
-            flat, flat_leases, now = request
-            held = {shard: Lease(*fields) for shard, *fields in flat_leases}
-            works = [_unflat(one) for one in flat]
-            _reply(replies, _write_group(store, works, held=held, actor=actor, now=now))
+        write_message(replies, None)
+        while (request := read_message(requests)) is not None:
+            write_message(replies, answer(store, actor, request))
     finally:
         store.close()
+
+
+def answer(store: Store, actor: str, request: Any) -> Results:
+    """What the child does about one message of :meth:`LedgerProcess.write`."""
+    flat, flat_leases, now = request
+    held = {shard: Lease(*fields) for shard, *fields in flat_leases}
+    return _write_group(store, [_unflat(one) for one in flat], held=held, actor=actor, now=now)
 
 
 def _flat(work: Work) -> tuple[Any, ...]:
@@ -150,19 +154,20 @@ def _portable(error: Exception) -> Exception:
     return error
 
 
-def _read(requests: BinaryIO) -> Any:
+def read_message(pipe: BinaryIO) -> Any:
     """The next message; None when the other side has closed, or died in the middle of one."""
-    length = requests.read(_LENGTH)
+    length = pipe.read(_LENGTH)
     if len(length) < _LENGTH:
         return None
-    data = requests.read(int.from_bytes(length))
+    data = pipe.read(int.from_bytes(length))
     return pickle.loads(data) if len(data) == int.from_bytes(length) else None  # noqa: S301 - from our own parent
 
 
-def _reply(replies: BinaryIO, message: Any) -> None:
+def write_message(pipe: BinaryIO, message: Any) -> None:
+    """Send a message at once."""
     data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-    replies.write(len(data).to_bytes(_LENGTH) + data)
-    replies.flush()
+    pipe.write(len(data).to_bytes(_LENGTH) + data)
+    pipe.flush()
 
 
 if __name__ == "__main__":

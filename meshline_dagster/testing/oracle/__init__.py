@@ -3,7 +3,7 @@
 from meshline_dagster.testing.oracle.liveness import check_liveness
 from meshline_dagster.testing.oracle.records import Content, Effect, ErpRecords, Held, Received
 from meshline_dagster.testing.oracle.safety import Violation, check_safety
-from meshline_dagster.testing.oracle.truth import Derivation, EntityTruth, Truth
+from meshline_dagster.testing.oracle.truth import Derivation, EntityTruth, Hold, Truth
 
 __all__ = [
     "Content",
@@ -12,6 +12,7 @@ __all__ = [
     "EntityTruth",
     "ErpRecords",
     "Held",
+    "Hold",
     "Received",
     "Truth",
     "Violation",

@@ -13,6 +13,9 @@ from meshline_dagster.testing.oracle.truth import Derivation, EntityTruth, Truth
 
 __all__ = ["check_liveness"]
 
+_PASSING = frozenset({"destination_unavailable", "backlog_waits"})
+"""Of the destination as a whole: gone once the faults have stopped."""
+
 _BLOCKING = frozenset({"attempts_used_up", "duplicate_in_erp"})
 
 
@@ -29,7 +32,10 @@ def check_liveness(
         shown.setdefault(held.external_id, []).append(held)
     late = {effect.external_id for effect in records.effects if effect.late}
     by_key = {entity.entity_key: entity for entity in truth.entities.values()}
-    found: list[Violation] = []
+    found = [
+        Violation("stale exception", "", f"{code}, although the destination answers and everything was released")
+        for code in sorted(set(open_exceptions.get("", ())) & _PASSING)
+    ]
     for entity in truth.entities.values():
         there = shown.get(entity.external_id, [])
         codes = set(open_exceptions.get(entity.entity_key, ()))
@@ -46,7 +52,7 @@ def _entity(
     for code in codes:
         if not _has_cause(code, entity, there, truth, late=late):
             yield Violation("needless exception", entity.external_id, f"{code} without a cause")
-    if entity.entity_key in truth.forged and codes:
+    if (entity.entity_key in truth.forged and codes) or (entity.customer is None and len(there) == 1):
         return
     if codes & _BLOCKING or any(code.startswith("exists_with_different") for code in codes):
         return
@@ -57,6 +63,8 @@ def _entity(
         return
     if not newest.accepted and "rejected" not in codes:
         yield Violation("silent", entity.external_id, "the ERP refuses its newest state and nobody is told", late)
+    if truth.coalesces and not newest.accepted:  # it made the states before it step aside, and then was refused
+        return
     wanted = max((one for one in entity.final if one.accepted), key=lambda one: one.position, default=None)
     if wanted is None or ("restatement_candidate" in codes and _is_frozen(wanted, there)):
         return

@@ -86,6 +86,7 @@ class Received:
         at, sent_at: virtual seconds of its arrival, and of its leaving us.
         process: who sent it.
         customer_known: the ERP held the customer that it names.
+        copy: the network delivered it for the second time.
     """
 
     at: float
@@ -97,6 +98,7 @@ class Received:
     event_id: str
     refused: bool
     customer_known: bool
+    copy: bool = False
 
 
 @dataclass(slots=True)

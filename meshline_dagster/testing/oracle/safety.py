@@ -10,6 +10,7 @@ from meshline_dagster.testing.oracle.truth import Truth
 __all__ = ["Violation", "check_safety"]
 
 _WRITES = frozenset({"create", "draft", "confirm", "replace"})
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,9 @@ def check_safety(records: ErpRecords, truth: Truth) -> list[Violation]:
         *_sequence(records, truth, late),
         *_masters_first(records),
         *_shadow(records, truth),
-        *_paused(records, truth),
+        *_held_back(records, truth),
+        *_released(records, truth),
+        *_pace(records, truth),
     ]
 
 
@@ -107,9 +110,37 @@ def _shadow(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
             yield Violation("write in shadow", one.external_id, f"{one.process} at {one.sent_at:.2f} s")
 
 
-def _paused(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
-    """No write that left us while posting was paused."""
+def _held_back(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
+    """No write that left us while a pause or a freeze held its document back."""
     for one in records.received:
-        for start, end in truth.pauses:
-            if start + truth.grace < one.sent_at < end:
+        entity = truth.entities.get(one.external_id)
+        for hold in truth.holds:
+            if hold.start + truth.grace < one.sent_at < hold.end and entity is not None and hold.covers(entity):
                 yield Violation("write while paused", one.external_id, f"{one.process} at {one.sent_at:.2f} s")
+
+
+def _released(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
+    """No write of an event for which nobody had released what was planned."""
+    if truth.released is None:
+        return
+    for one in records.received:
+        planned = truth.planned.get(one.event_id, 0.0)
+        if not any(planned <= released <= one.sent_at for released in truth.released):
+            yield Violation("write without release", one.external_id, f"{one.process} at {one.sent_at:.2f} s")
+
+
+def _pace(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
+    """No more requests in any time than the rate allows, and none while the ERP has asked us to wait."""
+    if not truth.steady:
+        return
+    sent = sorted((one.sent_at, one.external_id) for one in records.received if one.action != "confirm" and not one.copy)
+    for at, external_id in sent:
+        if any(start + truth.delay < at < end for start, end in truth.waits):
+            yield Violation("write while asked to wait", external_id, f"at {at:.2f} s")
+    if truth.rate is None:
+        return
+    for first, (start, external_id) in enumerate(sent):
+        for count, (end, _) in enumerate(sent[first:], start=1):
+            if count > truth.burst + truth.rate * (end - start + truth.delay) + _ROUNDING:
+                yield Violation("too fast", external_id, f"{count} requests within {end - start:.2f} s from {start:.2f} s on")
+                return

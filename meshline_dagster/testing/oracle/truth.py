@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from meshline_dagster.testing.oracle.records import Content
 
-__all__ = ["Derivation", "EntityTruth", "Truth"]
+__all__ = ["Derivation", "EntityTruth", "Hold", "Truth"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class EntityTruth:
 
     Attributes:
         customer: entity key of the customer that must be there first; None for customers.
+        selling_entity, customer_key: what its postings say of themselves; None: nothing.
         published: everything that was ever in an outbox.
         final: what the last outbox holds.
     """
@@ -38,6 +39,8 @@ class EntityTruth:
     customer: str | None
     published: tuple[Derivation, ...]
     final: tuple[Derivation, ...]
+    selling_entity: str | None = None
+    customer_key: str | None = None
 
     def contents_of(self, event_id: str) -> set[Content]:
         """All contents that were ever derived for one event."""
@@ -49,6 +52,27 @@ class EntityTruth:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """A time (virtual seconds) in which posting was held back: what fits every part that is given; no part: everything."""
+
+    start: float
+    end: float
+    selling_entity: str | None = None
+    customer: str | None = None
+
+    def covers(self, entity: EntityTruth) -> bool:
+        """Whether it holds this customer or order. An order that does not say whose it is waits as well."""
+        is_order = entity.customer is not None
+        if self.selling_entity is not None and not (is_order and entity.selling_entity in {None, self.selling_entity}):
+            return False
+        return self.customer is None or entity.customer_key == self.customer or (is_order and entity.customer_key is None)
+
+    def __str__(self) -> str:
+        what = ", ".join(one for one in (self.selling_entity, self.customer) if one is not None) or "everything"
+        return f"{what} {self.start:.1f}-{self.end:.1f} s"
+
+
+@dataclass(frozen=True, slots=True)
 class Truth:
     """A schedule's ground truth.
 
@@ -57,8 +81,14 @@ class Truth:
         protected: the ERP itself prevents second documents (by keys or unique external ids).
         unique: it does so by external id.
         shadows: names of processes that run in shadow mode.
-        pauses: ``(from, to)`` in virtual seconds in which posting was paused. What was durably meant before may still be asked for
-            until then plus ``grace``.
+        holds: pauses and freezes. ``grace`` seconds after the beginning of one, nothing that it covers may be asked for any more.
+        released: when an operator released what had been planned by then, oldest first; None: nothing waits for that.
+        planned: the virtual second from which on an event could be planned.
+        rate: requests a second that all runs together may start, with bursts of ``burst``; None: any number.
+        waits: ``(from, to)``: the ERP had asked everybody to wait.
+        steady: no process was stopped or killed, so that what one has read of the clock is never old; then the pace is judged.
+        delay: seconds that may lie between the permission for a request and the request.
+        coalesces: of an order's states that were not sent only the newest is.
         forged: entity keys of postings that were changed in the database behind delivery's back.
         failed: requests that a fault may have struck, by external id.
         max_attempts: how many of them make a posting dead.
@@ -68,8 +98,16 @@ class Truth:
     protected: bool
     unique: bool
     shadows: frozenset[str]
-    pauses: tuple[tuple[float, float], ...]
     max_attempts: int
+    holds: tuple[Hold, ...] = ()
     grace: float = 0.0
+    released: tuple[float, ...] | None = None
+    planned: Mapping[str, float] = field(default_factory=dict)
+    rate: float | None = None
+    burst: int = 1
+    waits: tuple[tuple[float, float], ...] = ()
+    steady: bool = True
+    delay: float = 0.0
+    coalesces: bool = False
     forged: frozenset[str] = frozenset()
     failed: Mapping[str, int] = field(default_factory=dict)

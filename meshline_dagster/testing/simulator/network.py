@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from meshline_dagster.testing.simulator.faults import FaultKind, FaultPlan
 from meshline_dagster.testing.simulator.loop import VirtualLoop
@@ -58,6 +59,7 @@ class Network:
         erp: at its other end.
         struck: how many requests each fault has struck.
         failed: how many requests about one external id were struck.
+        waits: ``(from, to)``: a sender was told to wait.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Network:
         self._loop, self.erp, self._faults, self._timing, self._rng, self._tell = loop, erp, faults, timing, rng, tell
         self.struck: Counter[FaultKind] = Counter()
         self.failed: Counter[str] = Counter()
+        self.waits: list[tuple[float, float]] = []
 
     def send(self, request: Request) -> asyncio.Future[_Answer]:
         """Take a request over. The future may never be done: an answer may never come."""
@@ -99,7 +102,7 @@ class Network:
             case None:
                 self._deliver(request, out, back, future)
             case _F.RESET_BEFORE | _F.RESET_LOST | _F.BUSY | _F.BUSY_UNTIL | _F.ERROR_BEFORE:
-                self._turn_away(fault, out, back, future)
+                self._turn_away(request, fault, out, back, future)
             case _F.RESET_AFTER | _F.MID_BODY | _F.ERROR_AFTER:
                 self._deliver(request, out, back, None)
                 self._fail(future, out + back * self._rng.uniform(0.1, 2.0), Failure(fault.value, sent=True))
@@ -114,15 +117,23 @@ class Network:
                 out = min(self._rng.uniform(0, self._timing.timeout), self._bound)
                 self._deliver(request, out, self._rng.uniform(0, self._timing.timeout), future)
 
-    def _turn_away(self, fault: FaultKind, out: float, back: float, future: asyncio.Future[_Answer]) -> None:
+    def _turn_away(
+        self, request: Request, fault: FaultKind, out: float, back: float, future: asyncio.Future[_Answer]
+    ) -> None:
         """The ERP does nothing."""
         if fault is _F.RESET_BEFORE:
             self._fail(future, _RESET_SECONDS, Failure(fault.value, sent=False))
         elif fault in {_F.BUSY, _F.BUSY_UNTIL}:
             wait = self._rng.uniform(0.5, 10.0) if fault is _F.BUSY_UNTIL else None
             self._fail(future, out + back, Failure(fault.value, sent=False, retry_after=wait))
+            if wait is not None and request.action in {"create", "draft", "replace"}:  # else the writer keeps it to itself
+                future.add_done_callback(partial(self._note_wait, wait), context=self._loop.outside)
         else:
             self._fail(future, out if fault is _F.RESET_LOST else out + back, Failure(fault.value, sent=True))
+
+    def _note_wait(self, wait: float, future: asyncio.Future[_Answer]) -> None:
+        if not future.cancelled():
+            self.waits.append((self._loop.time(), self._loop.time() + wait))
 
     def _carry_late(self, request: Request, fault: FaultKind, future: asyncio.Future[_Answer]) -> None:
         """The ERP acts when nobody waits for it any more; we see a reset soon, or nothing at all."""

@@ -6,7 +6,7 @@ decided by the order of their commits, as on a real database.
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from sqlalchemy.pool import StaticPool
 
 from meshline_dagster.store.engine import Store, open_store
 from meshline_dagster.testing.simulator.points import commit_of_caller
-from meshline_dagster.testing.simulator.process import Process
+from meshline_dagster.testing.simulator.process import PROCESS, Process
 
 __all__ = ["ProcessStore", "forge_planned", "fresh_store"]
 
@@ -37,6 +37,10 @@ class ProcessStore(Store):
     def is_sqlite(self) -> bool:
         """What delivery is told."""
         return not self._as_network
+
+    def reopener(self) -> Callable[[], Store]:
+        """What opens the same database in a child."""
+        return _reopened
 
     def write(self) -> AbstractContextManager[Connection]:  # type: ignore[override] # a generator's manager is one too
         """A transaction that may write."""
@@ -63,6 +67,13 @@ class ProcessStore(Store):
                 process.transaction = None
         if name is not None:
             process.passes(f"after {name}")
+
+
+def _reopened() -> Store:
+    """The store as the current process sees it."""
+    process = PROCESS.get()
+    assert process is not None
+    return ProcessStore(_memory()[1], process)
 
 
 def forge_planned(connection: Connection) -> str | None:

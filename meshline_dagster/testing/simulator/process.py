@@ -72,6 +72,8 @@ class Process:
     Attributes:
         struck: the points at which it was interrupted.
         transaction: the connection with its open transaction, which its death rolls back.
+        for_child: what happens to its child instead; None: nothing drawn for this one.
+        at_death: called when it is killed: its pipes close.
         tasks: all of its tasks; kept until it is buried, so that no garbage collection runs their ``finally`` blocks in between.
     """
 
@@ -82,6 +84,8 @@ class Process:
         self.struck: tuple[str, ...] = ()
         self.transaction: _Closable | None = None
         self.on_end: Callable[[], object] = lambda: None
+        self.for_child: Interruption | None = None
+        self.at_death: list[Callable[[], object]] = []
         self._loop = loop
         self._interruption = interruption
         self._tell = tell
@@ -143,6 +147,20 @@ class Process:
                 break
         self.tasks.clear()
 
+    def kill(self, where: str) -> None:
+        """It is dead from now on: by what was drawn for it, or by somebody else's SIGKILL."""
+        if self.state is State.DEAD:
+            return
+        self.state = State.DEAD
+        self._parked.clear()
+        if self.transaction is not None:
+            self.transaction.close()
+            self.transaction = None
+        self._tell(f"{self.name} is killed at {where}")
+        for call in self.at_death:
+            call()
+        self.on_end()
+
     def _is_struck(self, points: tuple[str, ...]) -> bool:
         wanted = self._interruption
         if wanted is None or self.struck or (wanted.name is not None and wanted.name not in points):
@@ -155,13 +173,8 @@ class Process:
         if self._interruption.pause is not None:
             self._pause(points)
             return
-        self.struck, self.state = points, State.DEAD
-        self._parked.clear()
-        if self.transaction is not None:
-            self.transaction.close()
-            self.transaction = None
-        self._tell(f"{self.name} is killed at {points[-1]}")
-        self.on_end()
+        self.struck = points
+        self.kill(points[-1])
 
     def _pause(self, points: tuple[str, ...]) -> None:
         assert self._interruption is not None

@@ -3,25 +3,27 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
-from meshline_dagster.core.errors import GateError, LeaseLostError
-from meshline_dagster.core.pauses import Scope
-from meshline_dagster.delivery.engine import deliver
-from meshline_dagster.delivery.options import DeliveryOptions, Mode
+from meshline_dagster.core.errors import GateError, LeaseLostError, MeshlineError
+from meshline_dagster.core.pauses import Freeze
+from meshline_dagster.delivery import engine
+from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
 from meshline_dagster.delivery.plan import plan
 from meshline_dagster.delivery.session import DeliveryReport
 from meshline_dagster.store.exceptions import exceptions
-from meshline_dagster.store.pauses import pause, resume
 from meshline_dagster.testing.oracle import Truth, Violation, check_liveness, check_safety
+from meshline_dagster.testing.simulator.child import Child
 from meshline_dagster.testing.simulator.faults import FaultKind
 from meshline_dagster.testing.simulator.loop import VirtualLoop
 from meshline_dagster.testing.simulator.network import Network
-from meshline_dagster.testing.simulator.ops_store import ProcessStore, forge_planned, fresh_store
+from meshline_dagster.testing.simulator.operators import Operators
+from meshline_dagster.testing.simulator.ops_store import ProcessStore, fresh_store
 from meshline_dagster.testing.simulator.process import PROCESS, Interruption, Killed, Process, State
 from meshline_dagster.testing.simulator.schedule import Run, Schedule
 from meshline_dagster.testing.simulator.server import Profile, SimulatedErp
@@ -37,7 +39,10 @@ _MOST_RUNS = 4  # of one chain, while faults last
 _SETTLING_RUNS = 15
 _SETTLING_PATIENCE = 200.0
 _LEASES_HAVE_ENDED = 30.0
-_WAITING_FOR_A_SLOT = 3  # rounds of requests that durable intents may have to wait for
+_NEVER = 1_000_000  # postings in one pass
+_CHILDS_POINT = "commit of ledger_process._write"
+_OBEYED_AFTER = 0.51  # seconds: delivery looks at pauses every half second
+_TOKENS_KEPT = 1.0  # seconds that a permission of the rate limit may be kept
 _EXPECTED = (GateError, LeaseLostError)
 
 
@@ -88,10 +93,16 @@ class _Simulation:
         self.loop = VirtualLoop(lambda: schedule.commit_seconds * self.rng.random())
         self.store = fresh_store()
         self.erp = SimulatedErp(schedule.profile)
+        if schedule.matches_only:
+            self.erp.have([one.external_id for one in schedule.world.entities.values() if one.customer is None])
         self.network = Network(self.loop, self.erp, schedule.faults, schedule.timing, rng=self.rng, tell=self.tell)
         self.processes: list[Process] = []
+        self.children: list[Child] = []
         self.shadows: set[str] = set()
-        self.forged: set[str] = set()
+        self.operators = Operators(
+            self.store, schedule, _DESTINATION, time=self.loop.time, clock=self._now, tell=self.tell
+        )
+        self.loop.spawn = self._spawn
 
     def tell(self, text: str) -> None:
         """Note what happens now."""
@@ -100,7 +111,8 @@ class _Simulation:
     def tell_story(self) -> None:
         """Run the story, bury the dead, ask the oracle."""
         try:
-            self.loop.run(self._story())
+            with patch.object(engine, "_WORTH_A_PROCESS", self._postings_that_hire()):
+                self.loop.run(self._story())
             self._judge()
         except Exception as error:  # noqa: BLE001 - a failing seed must print itself, whatever failed
             self._fail("simulation", f"{type(error).__name__}: {error}")
@@ -121,13 +133,12 @@ class _Simulation:
             group.create_task(self._publish())
             for number, run in enumerate(schedule.runs, start=1):
                 group.create_task(self._chain(number, run))
-            if schedule.forged_at is not None:
-                group.create_task(self._forge(schedule.forged_at))
-            for start, end in schedule.pauses:
-                group.create_task(self._paused(start, end))
+            for work in self.operators.work():
+                group.create_task(work)
         await asyncio.sleep(max(0.0, schedule.until - self.loop.time()) + _LEASES_HAVE_ENDED)
         for number in range(1, _SETTLING_RUNS + 1):
             await self._process(f"plan-all-{number}", self._plan(schedule.world.publications[-1], Mode.LIVE), None)
+            self.operators.release()
             report = await self._deliver(f"settle-{number}", _SETTLING_PATIENCE, None)
             if report is not None and _is_idle(report):
                 break
@@ -185,10 +196,12 @@ class _Simulation:
             store = ProcessStore(self.store.engine, process, as_network=self.schedule.as_network)
             options = self._options(mode, patience)
             try:
-                report = await deliver(
+                report = await engine.deliver(
                     store, self._writer(process), options, actor=name, clock=self._now, jitter=self.rng.random
                 )
-            except _EXPECTED as error:
+            except MeshlineError as error:
+                if not isinstance(error, _EXPECTED) and not self._has_lost_a_child(process):
+                    raise
                 self.tell(f"{name} stops: {error}")
                 return
             reports.append(report)
@@ -202,6 +215,8 @@ class _Simulation:
     async def _process(self, name: str, work: Coroutine[Any, Any, None], interruption: Interruption | None) -> Process:
         """Run some work as a process of its own; returns when it has ended or was killed."""
         process = Process(name, self.loop, interruption, self.tell)
+        if interruption is not None and _CHILDS_POINT in (interruption.name or ""):
+            process.for_child = interruption
         self.processes.append(process)
         ended = self.loop.create_future()
         process.on_end = lambda: self.loop.outside_later(0, _set, ended)
@@ -231,24 +246,31 @@ class _Simulation:
             self.outcome.pauses += 1
             self.outcome.paused.update(process.struck)
 
-    async def _forge(self, at: float) -> None:
-        """Somebody with access to the database takes its guard away and raises an amount."""
-        await asyncio.sleep(at)
-        with self.store.write() as connection:
-            entity = forge_planned(connection)
-        if entity is not None:
-            self.forged.add(entity)
-            self.tell(f"a planned posting of {entity} is forged")
+    def _postings_that_hire(self) -> int:
+        hiring = self.schedule.operations.hiring
+        return _NEVER if hiring is None else hiring.postings
 
-    async def _paused(self, start: float, end: float) -> None:
-        await asyncio.sleep(start)
-        with self.store.write() as connection:
-            pause(connection, Scope(_DESTINATION), actor="operator", reason="drawn", now=self._now())
-        self.tell("posting is paused")
-        await asyncio.sleep(end - start)
-        with self.store.write() as connection:
-            resume(connection, Scope(_DESTINATION), actor="operator", now=self._now())
-        self.tell("posting is resumed")
+    async def _spawn(self, protocol: Any) -> Child:
+        """Start the current process's child."""
+        hiring, parent = self.schedule.operations.hiring, PROCESS.get()
+        assert hiring is not None
+        assert parent is not None
+        await asyncio.sleep(hiring.start)
+        child = Child(
+            parent,
+            protocol,
+            hiring,
+            loop=self.loop,
+            waiting=lambda: hiring.step * self.rng.random(),
+            tell=self.tell,
+        )
+        self.children.append(child)
+        self.processes.append(child.process)
+        self.tell(f"{child.process.name} starts")
+        return child
+
+    def _has_lost_a_child(self, process: Process) -> bool:
+        return any(child.was_struck and child.parent is process for child in self.children)
 
     def _writer(self, process: Process) -> SimulatedWriter:
         schedule = self.schedule
@@ -264,7 +286,16 @@ class _Simulation:
         )
 
     def _options(self, mode: Mode, patience: float) -> DeliveryOptions:
+        operations = self.schedule.operations
         return DeliveryOptions(
+            coalesce=operations.coalesce,
+            rate_per_second=operations.rate,
+            burst=operations.burst,
+            backlog=operations.backlog,
+            at_most=operations.at_most if self.loop.time() < self.schedule.until else None,
+            freezes=tuple(
+                Freeze(_instant(hold.start), _instant(hold.end), hold.selling_entity) for hold in operations.freezes
+            ),
             destination=_DESTINATION,
             company="1",
             mode=mode,
@@ -272,24 +303,39 @@ class _Simulation:
             shards=self.schedule.shards,
             max_attempts=self.schedule.max_attempts,
             patience=patience,
+            missing_customer=MissingCustomer.EXCEPTION if self.schedule.matches_only else MissingCustomer.CREATE,
         )
 
     def _now(self) -> datetime:
-        return _EPOCH + timedelta(seconds=self.loop.time())
+        return _instant(self.loop.time())
 
-    def _judge(self) -> None:
-        schedule, records = self.schedule, self.erp.records
-        truth = Truth(
+    def _truth(self) -> Truth:
+        schedule, operations = self.schedule, self.schedule.operations
+        asking_first = schedule.timing.timeout if schedule.two_steps else 0.0
+        return Truth(
             entities=schedule.world.entities,
             protected=schedule.profile is not Profile.LOOKUP_ONLY,
             unique=schedule.profile is Profile.UNIQUE,
             shadows=frozenset(self.shadows),
-            pauses=schedule.pauses,
             max_attempts=schedule.max_attempts,
-            grace=_WAITING_FOR_A_SLOT * (schedule.timing.timeout + schedule.commit_seconds),
+            holds=(*schedule.pauses, *operations.pauses, *operations.freezes),
+            grace=_OBEYED_AFTER + asking_first,
+            released=tuple(self.operators.released) if operations.backlog.count == 0 else None,
+            planned=_first_published(schedule.world.publications),
+            rate=operations.rate,
+            burst=operations.burst or max(1, round(operations.rate or 0)),
+            waits=tuple(self.network.waits),
+            steady=not self.outcome.kills and not self.outcome.pauses,
+            delay=_TOKENS_KEPT + 6 * schedule.commit_seconds + asking_first,
+            coalesces=operations.coalesce,
             failed=self._failed(),
-            forged=frozenset(self.forged),
+            forged=frozenset(self.operators.forged),
         )
+
+    def _judge(self) -> None:
+        for child in self.children:
+            self._count(child.process)
+        records, truth = self.erp.records, self._truth()
         for error in self.loop.errors:
             self._fail("error", f"a callback raised {type(error).__name__}: {error}")
         with self.store.read() as connection:
@@ -308,6 +354,18 @@ class _Simulation:
 
     def _fail(self, check: str, message: str) -> None:
         self.outcome.violations.append(Violation(check, "", message))
+
+
+def _instant(seconds: float) -> datetime:
+    return _EPOCH + timedelta(seconds=seconds)
+
+
+def _first_published(publications: Sequence[Publication]) -> dict[str, float]:
+    first: dict[str, float] = {}
+    for one in publications:
+        for row in one.rows:
+            first.setdefault(row.event_id, one.at)
+    return first
 
 
 def _is_idle(report: DeliveryReport) -> bool:

@@ -4,8 +4,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from meshline_dagster.testing.oracle.truth import Hold
 from meshline_dagster.testing.simulator.faults import FaultPlan, draw_faults
 from meshline_dagster.testing.simulator.network import Timing
+from meshline_dagster.testing.simulator.operations import Operations, draw_operations
 from meshline_dagster.testing.simulator.points import crash_points
 from meshline_dagster.testing.simulator.process import Interruption
 from meshline_dagster.testing.simulator.server import Profile
@@ -38,9 +40,10 @@ class Schedule:
     Attributes:
         until: virtual seconds when faults, pauses and interruptions end.
         live_from: virtual seconds until which the workflow runs in shadow; zero: it is live from the start.
-        pauses: ``(from, to)``: posting is paused.
+        pauses: posting as a whole is paused; what else operators do is in ``operations``.
         plan_interruptions: what happens to each planning process, in their order.
         as_network: delivery runs its statements as on a database over a network.
+        matches_only: the ERP has the customers already, and we may not create any.
         forged_at: virtual seconds when somebody changes a planned posting in the database, past its guards; None: nobody does.
         commit_seconds: up to how long a transaction waits.
         skew: seconds that the ERP's clock is ahead of ours.
@@ -54,16 +57,18 @@ class Schedule:
     world: World
     runs: Sequence[Run]
     live_from: float
-    pauses: tuple[tuple[float, float], ...]
+    pauses: tuple[Hold, ...]
     plan_interruptions: Sequence[Interruption | None]
     shards: int
     slots: int
     max_attempts: int
     two_steps: bool
     as_network: bool
+    matches_only: bool
     forged_at: float | None
     commit_seconds: float
     skew: float
+    operations: Operations = Operations()
 
     def lines(self) -> list[str]:
         """The schedule as text."""
@@ -76,7 +81,8 @@ class Schedule:
             f"{self.shards} shards, {self.slots} slots, {self.max_attempts} attempts",
             f"faults: {self.faults}",
         ]
-        told += [f"paused {start:.1f}-{end:.1f} s" for start, end in self.pauses]
+        told += [f"paused: {hold}" for hold in self.pauses]
+        told += self.operations.lines()
         told += [f"a posting is forged at {self.forged_at:.1f} s"] if self.forged_at is not None else []
         told += [f"shadow until {self.live_from:.1f} s"] if self.live_from else []
         for number, run in enumerate(self.runs, start=1):
@@ -111,7 +117,7 @@ def draw_schedule(seed: int, profile: Profile) -> Schedule:
     pauses = []
     if rng.random() < 0.12:  # noqa: PLR2004 - one in eight
         start = rng.uniform(0, until * 0.7)
-        pauses.append((start, rng.uniform(start, until)))
+        pauses.append(Hold(start, rng.uniform(start, until)))
     return Schedule(
         seed=seed,
         profile=profile,
@@ -128,9 +134,11 @@ def draw_schedule(seed: int, profile: Profile) -> Schedule:
         max_attempts=rng.choice((3, 8, 8, 30)),
         two_steps=rng.random() < 0.3,  # noqa: PLR2004 - three in ten
         as_network=rng.random() < 0.2,  # noqa: PLR2004 - one in five
+        matches_only=rng.random() < 0.1,  # noqa: PLR2004 - one in ten
         forged_at=rng.uniform(0, until) if rng.random() < 0.08 else None,  # noqa: PLR2004 - one in twelve
         commit_seconds=rng.choice((0.0, 0.005, 0.05, 1.0)),
         skew=rng.choice((-3600.0, -2.0, 0.0, 0.0, 2.0, 3600.0)),
+        operations=draw_operations(random.Random(f"operations/{profile.value}/{seed}"), until),  # noqa: S311 - as above
     )
 
 

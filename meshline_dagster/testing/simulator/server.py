@@ -4,8 +4,9 @@ Three profiles, as real ERPs differ: one remembers idempotency keys, one refuses
 everything twice. It knows nothing of our ledger.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -83,6 +84,13 @@ class SimulatedErp:
         self.profile = profile
         self.records = ErpRecords()
         self._answers: dict[str, Reply] = {}
+
+    def have(self, customers: Iterable[str]) -> None:
+        """Hold customers from the start, as somebody else has made them."""
+        for number, external_id in enumerate(customers, start=1):
+            content = Content("open", None, "An old customer", Decimal(0))
+            held = Held(DocumentKind.CUSTOMER, external_id, f"old-{number}", "", content, draft=False, stamp=0.0)
+            self.records.documents.append(held)
 
     def handle(self, request: Request, now: float) -> Reply:
         """Do what is asked for, at once and completely or not at all."""
@@ -186,5 +194,6 @@ class SimulatedErp:
                 request.event_id,
                 refused=reply.status is Status.REFUSED,
                 customer_known=known or request.payload is None,
+                copy=request.copy,
             )
         )

@@ -18,7 +18,13 @@ from meshline_dagster.testing.oracle.records import Content
 from meshline_dagster.testing.oracle.truth import Derivation, EntityTruth
 from meshline_dagster.testing.simulator.server import KNOWN_SKUS
 
-__all__ = ["Publication", "World", "draw_world"]
+__all__ = ["SELLERS", "Publication", "World", "draw_world"]
+
+SELLERS = ("north", "south", None)
+"""Our companies that sell; the last orders do not say which."""
+
+_NOBODYS = "-2"
+"""Orders whose postings do not say whose they are, as such planned by an older version."""
 
 _FIRST_DAY = datetime(2017, 4, 1, tzinfo=UTC)
 _SKUS = sorted(KNOWN_SKUS)
@@ -184,6 +190,8 @@ def _row(key: str, version: int, kind: DocumentKind, payload: dict[str, Any], cu
         currency=payload["currency"] if customer else None,
         document_date=date(2017, 4, 1) if customer else None,
         payload=payload,
+        selling_entity=None if customer is None else SELLERS[int(key[-1]) % len(SELLERS)],
+        customer_key=None if customer is not None and key.endswith(_NOBODYS) else customer or key,
     )
 
 
@@ -191,7 +199,15 @@ def _truth(key: str, events: list[_Event], publications: list[Publication]) -> E
     published = [row for one in publications for row in one.rows if row.entity_key == key]
     final = [row for row in publications[-1].rows if row.entity_key == key]
     row = events[0].row
-    return EntityTruth(key, row.external_id, row.depends_on, _derived(published), _derived(final))
+    return EntityTruth(
+        key,
+        row.external_id,
+        row.depends_on,
+        _derived(published),
+        _derived(final),
+        selling_entity=row.selling_entity,
+        customer_key=row.customer_key,
+    )
 
 
 def _derived(rows: list[OutboxRow]) -> tuple[Derivation, ...]:
