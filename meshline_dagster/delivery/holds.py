@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection
+from sqlalchemy import ColumnElement, Connection, or_
 
 from meshline_dagster.core.backlog import Backlog
 from meshline_dagster.core.pauses import Pause, held_back
@@ -67,12 +67,12 @@ class Holds:
         return "paused" if any(held_back(self._pauses, row) for row in rows) else None
 
     @property
-    def condition(self) -> ColumnElement[bool]:
-        """The condition over ``posting`` that a row is held back."""
-        paused = held(pause.scope for pause in self._pauses)
-        if self.backlog is None:
-            return paused
-        return paused | unreleased(self._released)
+    def condition(self) -> ColumnElement[bool] | None:
+        """The condition over ``posting`` that a row is held back; None when nothing is."""
+        conditions = [held(pause.scope for pause in self._pauses)] if self._pauses else []
+        if self.backlog is not None:
+            conditions.append(unreleased(self._released))
+        return or_(*conditions) if conditions else None
 
     def _is_fresh(self) -> bool:
         return self._at is not None and self._clock() - self._at < _FRESH

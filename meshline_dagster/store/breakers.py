@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from meshline_dagster.core.breaker import CLOSED_BREAKER, Breaker, BreakerState
 from meshline_dagster.store.tables import breaker as breakers
@@ -12,18 +12,18 @@ __all__ = ["breaker_of", "held_breaker", "save_breaker"]
 
 _NAMES = tuple(one.name for one in fields(Breaker))
 _STATE = _NAMES.index("state")
+_BREAKER = select(*[breakers.c[name] for name in _NAMES]).where(breakers.c.destination == bindparam("to"))
+_HELD = _BREAKER.with_for_update()
 
 
 def breaker_of(connection: Connection, destination: str) -> Breaker:
     """As it stands; closed for a destination that has never failed."""
-    query = select(*[breakers.c[name] for name in _NAMES]).where(breakers.c.destination == destination)
-    return _from_row(connection.execute(query).first())
+    return _from_row(connection.execute(_BREAKER, {"to": destination}).first())
 
 
 def held_breaker(connection: Connection, destination: str) -> Breaker:
     """The same, and nobody else changes it before this transaction ends."""
-    query = select(*[breakers.c[name] for name in _NAMES]).where(breakers.c.destination == destination)
-    return _from_row(connection.execute(query.with_for_update()).first())
+    return _from_row(connection.execute(_HELD, {"to": destination}).first())
 
 
 def save_breaker(connection: Connection, destination: str, breaker: Breaker) -> None:

@@ -11,12 +11,24 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import BigInteger, Boolean, ColumnElement, Connection, Date, Integer, String, Table, column, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Connection,
+    Date,
+    Integer,
+    String,
+    Table,
+    TextClause,
+    column,
+    text,
+)
 from sqlalchemy.types import TypeEngine
 
 from meshline_dagster.store.types import Amount, UtcDateTime
 
-__all__ = ["Update", "among", "insert_rows", "instant_text", "update_rows"]
+__all__ = ["Update", "among", "among_given", "insert_rows", "instant_text", "listed", "update_rows"]
 
 Columns = Mapping[str, TypeEngine[Any]]
 
@@ -64,13 +76,24 @@ def update_rows(connection: Connection, update: Update, rows: Iterable[Sequence[
 
 def among(connection: Connection, one: ColumnElement[Any], values: Iterable[Any]) -> ColumnElement[bool]:
     """``one IN (values)`` for any number of values, bound as one parameter."""
-    bound = orjson.dumps(list(values)).decode()
-    if connection.dialect.name == "sqlite":
-        source = "SELECT value FROM json_each(:among)"
-    else:
-        given = "jsonb_array_elements_text(CAST(:among AS jsonb)) AS given(value)"
-        source = f"SELECT CAST(value AS {_postgres(one.type)}) FROM {given}"  # noqa: S608 - a type's fixed name
-    return one.in_(text(source).bindparams(among=bound).columns(column("value")))
+    return one.in_(_unpacked(connection.dialect.name, one).bindparams(among=listed(values)).columns(column("value")))
+
+
+def among_given(dialect: str, one: ColumnElement[Any]) -> ColumnElement[bool]:
+    """The same for a statement that is built once: :func:`listed` values are its parameter ``among``."""
+    return one.in_(_unpacked(dialect, one).columns(column("value")))
+
+
+def listed(values: Iterable[Any]) -> str:
+    """Values as one parameter."""
+    return orjson.dumps(list(values)).decode()
+
+
+def _unpacked(dialect: str, one: ColumnElement[Any]) -> TextClause:
+    if dialect == "sqlite":
+        return text("SELECT value FROM json_each(:among)")
+    given = "jsonb_array_elements_text(CAST(:among AS jsonb)) AS given(value)"
+    return text(f"SELECT CAST(value AS {_postgres(one.type)}) FROM {given}")  # noqa: S608 - a type's fixed name
 
 
 @lru_cache(maxsize=256)

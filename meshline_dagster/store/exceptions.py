@@ -216,10 +216,12 @@ def _entry(action: str, finding: Finding) -> audit.Entry:
 
 def open_keys(connection: Connection, origin: str) -> set[str]:
     """The trace keys of one origin's open exceptions."""
-    query = select(exception_item.c.trace_key).where(
-        exception_item.c.origin == origin, exception_item.c.status != CLOSED
-    )
-    return set(connection.execute(query).scalars())
+    return set(connection.execute(_OPEN_KEYS, {"of": origin}).scalars())
+
+
+_OPEN_KEYS = select(exception_item.c.trace_key).where(
+    exception_item.c.origin == bindparam("of"), exception_item.c.status != CLOSED
+)
 
 
 def exceptions_of(connection: Connection, entities: Sequence[str]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import orjson
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, bindparam, select, text, update
 
 from meshline_dagster.core.errors import LeaseLostError
 from meshline_dagster.store.tables import lease
@@ -25,6 +25,7 @@ _NOW_HELD = text(
     "SELECT name, token, holder FROM lease "
     "WHERE name IN (SELECT value FROM jsonb_array_elements_text(CAST(:names AS jsonb)) AS given(value)) FOR SHARE"
 )
+_HELD = select(lease).where(lease.c.name == bindparam("of")).with_for_update()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Lease:
 def acquire(connection: Connection, name: str, holder: str, *, now: datetime, ttl: timedelta) -> Lease | None:
     """Take the lease if it is free or has run out; None while somebody else holds it."""
     connection.execute(_ENSURE, {"name": name})
-    row = connection.execute(select(lease).where(lease.c.name == name).with_for_update()).one()
+    row = connection.execute(_HELD, {"of": name}).one()
     until = now + ttl
     if row.holder is not None and row.expires_at > now:
         return None

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, false, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, false, func, insert, or_, select, update
 
 from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.pauses import Pause, Scope
@@ -36,11 +36,16 @@ def resume(connection: Connection, scope: Scope, *, actor: str, now: datetime) -
 
 def pauses_in_force(connection: Connection, destination: str | None = None) -> list[Pause]:
     """Every pause that is in force, oldest first; of one destination, where one is given."""
-    names = ("destination", "selling_entity", "customer", "actor", "reason", "created_at")
-    query = select(*[pauses.c[name] for name in names]).where(pauses.c.resumed_at.is_(None)).order_by(pauses.c.id)
-    if destination is not None:
-        query = query.where(or_(pauses.c.destination.is_(None), pauses.c.destination == destination))
-    return [Pause(Scope(*row[:3]), *row[3:]) for row in connection.execute(query)]
+    if destination is None:
+        found = connection.execute(_IN_FORCE)
+    else:
+        found = connection.execute(_IN_FORCE_FOR, {"to": destination})
+    return [Pause(Scope(*row[:3]), *row[3:]) for row in found]
+
+
+_NAMES = ("destination", "selling_entity", "customer", "actor", "reason", "created_at")
+_IN_FORCE = select(*[pauses.c[name] for name in _NAMES]).where(pauses.c.resumed_at.is_(None)).order_by(pauses.c.id)
+_IN_FORCE_FOR = _IN_FORCE.where(or_(pauses.c.destination.is_(None), pauses.c.destination == bindparam("to")))
 
 
 def held(scopes: Iterable[Scope]) -> ColumnElement[bool]:

@@ -7,14 +7,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, true
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    true,
+)
 
 from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.ledger import CLOSED_IN_ERP, PostingState
 from meshline_dagster.core.postings import KnownPosting
-from meshline_dagster.store.bulk import among
+from meshline_dagster.store.bulk import among, among_given, listed
 from meshline_dagster.store.exceptions import CLOSED
 from meshline_dagster.store.tables import exception_item, is_dead, is_open, is_posted, posting
 
@@ -131,49 +145,55 @@ def due_postings(
     Args:
         held: a condition over ``posting``: rows that an operator holds back, too.
     """
+    query = _due(connection.dialect.name)
+    if held is not None:
+        query = query.where(~held)
+    given = {"to": destination, "among": listed(shards), "now": now, "most": limit}
+    return [_from_row(row) for row in connection.execute(query, given)]
+
+
+@lru_cache(maxsize=2)
+def _due(dialect: str) -> Select[Any]:
+    """Of :func:`due_postings`: built once, because building it takes longer than asking a small ledger."""
+    to: BindParameter[str] = bindparam("to")
+    now = bindparam("now", type_=posting.c.due_at.type)
     place = func.row_number().over(partition_by=posting.c.entity_key, order_by=(posting.c.event_time, posting.c.id))
     opened = (
         select(
             *[posting.c[name] for name in ("id", "entity_key", "shard", "due_at", "depends_on")], place.label("place")
         )
-        .where(posting.c.destination == destination, is_open(posting))
+        .where(posting.c.destination == to, is_open(posting))
         .subquery("opened")
     )
     master, dead = posting.alias("master"), posting.alias("dead")
     master_posted = (
         select(master.c.id)
-        .where(
-            master.c.destination == destination,
-            master.c.entity_key == opened.c.depends_on,
-            is_posted(master),
-        )
+        .where(master.c.destination == to, master.c.entity_key == opened.c.depends_on, is_posted(master))
         .exists()
     )
     entity_dead = (
         select(dead.c.id)
-        .where(dead.c.destination == destination, dead.c.entity_key == opened.c.entity_key, is_dead(dead))
+        .where(dead.c.destination == to, dead.c.entity_key == opened.c.entity_key, is_dead(dead))
         .exists()
     )
     masters_first = case((posting.c.document_kind == DocumentKind.CUSTOMER.value, 0), else_=1)
-    query = (
+    return (
         select(*_COLUMNS)
         .join(opened, opened.c.id == posting.c.id)
         .where(
             opened.c.place == 1,
-            among(connection, opened.c.shard, shards),
+            among_given(dialect, opened.c.shard),
             or_(opened.c.due_at.is_(None), opened.c.due_at <= now),
             or_(opened.c.depends_on.is_(None), master_posted),
             ~entity_dead,
-            true() if held is None else ~held,
         )
         .order_by(masters_first, posting.c.event_time, posting.c.id)
-        .limit(limit)
+        .limit(bindparam("most", type_=Integer()))
     )
-    return [_from_row(row) for row in connection.execute(query)]
 
 
 def outdated_states(
-    connection: Connection, destination: str, shards: Sequence[int], *, held: ColumnElement[bool]
+    connection: Connection, destination: str, shards: Sequence[int], *, held: ColumnElement[bool] | None = None
 ) -> list[Posting]:
     """Order states that were never sent and behind which a newer one waits that nobody holds back."""
     older = posting.alias("older")
@@ -189,7 +209,7 @@ def outdated_states(
                 posting.c.event_time > older.c.event_time,
                 and_(posting.c.event_time == older.c.event_time, posting.c.id > older.c.id),
             ),
-            ~held,
+            true() if held is None else ~held,
         )
         .exists()
     )
@@ -231,24 +251,28 @@ def last_posted(connection: Connection, destination: str, entity_keys: Sequence[
 
 def refused_states(connection: Connection, destination: str) -> dict[str, datetime]:
     """The time of the newest refused or dead state of each entity that delivery has an open exception about."""
-    query = (
-        select(posting.c.entity_key, func.max(posting.c.event_time, type_=posting.c.event_time.type))
-        .join(exception_item, exception_item.c.entity_key == posting.c.entity_key)
-        .where(
-            exception_item.c.origin == "delivery",
-            exception_item.c.status != CLOSED,
-            posting.c.destination == destination,
-            posting.c.state.in_([PostingState.REJECTED.value, PostingState.DEAD.value]),
-        )
-        .group_by(posting.c.entity_key)
+    return {row[0]: row[1] for row in connection.execute(_REFUSED, {"to": destination})}
+
+
+_REFUSED = (
+    select(posting.c.entity_key, func.max(posting.c.event_time, type_=posting.c.event_time.type))
+    .join(exception_item, exception_item.c.entity_key == posting.c.entity_key)
+    .where(
+        exception_item.c.origin == "delivery",
+        exception_item.c.status != CLOSED,
+        posting.c.destination == bindparam("to"),
+        posting.c.state.in_([PostingState.REJECTED.value, PostingState.DEAD.value]),
     )
-    return {row[0]: row[1] for row in connection.execute(query)}
+    .group_by(posting.c.entity_key)
+)
 
 
 def open_shards(connection: Connection, destination: str) -> set[int]:
     """The shards in which a posting has work to do."""
-    query = select(posting.c.shard).where(posting.c.destination == destination, is_open(posting)).distinct()
-    return set(connection.execute(query).scalars())
+    return set(connection.execute(_OPEN_SHARDS, {"to": destination}).scalars())
+
+
+_OPEN_SHARDS = select(posting.c.shard).where(posting.c.destination == bindparam("to"), is_open(posting)).distinct()
 
 
 def next_due(
@@ -260,11 +284,18 @@ def next_due(
     held: ColumnElement[bool] | None = None,
 ) -> datetime | None:
     """When the next posting that waits for nothing but its time is due; None when none waits."""
-    query = select(func.min(posting.c.due_at, type_=posting.c.due_at.type)).where(
-        posting.c.destination == destination,
-        among(connection, posting.c.shard, shards),
+    query = _next(connection.dialect.name)
+    if held is not None:
+        query = query.where(~held)
+    given = {"to": destination, "among": listed(shards), "now": now}
+    return connection.execute(query, given).scalar_one_or_none()
+
+
+@lru_cache(maxsize=2)
+def _next(dialect: str) -> Select[tuple[datetime]]:
+    return select(func.min(posting.c.due_at, type_=posting.c.due_at.type)).where(
+        posting.c.destination == bindparam("to"),
+        among_given(dialect, posting.c.shard),
         is_open(posting),
-        posting.c.due_at > now,
-        true() if held is None else ~held,
+        posting.c.due_at > bindparam("now", type_=posting.c.due_at.type),
     )
-    return connection.execute(query).scalar_one_or_none()

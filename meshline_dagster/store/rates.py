@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, bindparam, select, text, update
 
 from meshline_dagster.core.bucket import Taken, take
 from meshline_dagster.store.tables import rate
@@ -10,6 +10,7 @@ from meshline_dagster.store.tables import rate
 __all__ = ["delay_all", "not_before", "take_tokens"]
 
 _ENSURE = text("INSERT INTO rate (destination) VALUES (:destination) ON CONFLICT DO NOTHING")
+_NOT_BEFORE = select(rate.c.not_before).where(rate.c.destination == bindparam("to"))
 
 
 def take_tokens(
@@ -34,5 +35,4 @@ def delay_all(connection: Connection, destination: str, until: datetime) -> None
 
 def not_before(connection: Connection, destination: str) -> datetime | None:
     """Until when the destination is to be left alone; may be past."""
-    query = select(rate.c.not_before).where(rate.c.destination == destination)
-    return connection.execute(query).scalar_one_or_none()
+    return connection.execute(_NOT_BEFORE, {"to": destination}).scalar_one_or_none()

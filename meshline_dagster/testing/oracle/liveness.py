@@ -56,6 +56,13 @@ def _entity(
         return
     if codes & _BLOCKING or any(code.startswith("exists_with_different") for code in codes):
         return
+    yield from _newest(entity, there, codes, truth, late=late)
+
+
+def _newest(
+    entity: EntityTruth, there: list[Held], codes: set[str], truth: Truth, *, late: bool
+) -> Iterator[Violation]:
+    """Whether the newest state is shown, or said to be refused."""
     newest = max(entity.final, key=lambda one: one.position, default=None)
     if newest is None or ("restatement_candidate" in codes and _is_frozen(newest, there)):
         return

@@ -133,7 +133,9 @@ def _pace(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
     """No more requests in any time than the rate allows, and none while the ERP has asked us to wait."""
     if not truth.steady:
         return
-    sent = sorted((one.sent_at, one.external_id) for one in records.received if one.action != "confirm" and not one.copy)
+    sent = sorted(
+        (one.sent_at, one.external_id) for one in records.received if one.action != "confirm" and not one.copy
+    )
     for at, external_id in sent:
         if any(start + truth.delay < at < end for start, end in truth.waits):
             yield Violation("write while asked to wait", external_id, f"at {at:.2f} s")
@@ -142,5 +144,7 @@ def _pace(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
     for first, (start, external_id) in enumerate(sent):
         for count, (end, _) in enumerate(sent[first:], start=1):
             if count > truth.burst + truth.rate * (end - start + truth.delay) + _ROUNDING:
-                yield Violation("too fast", external_id, f"{count} requests within {end - start:.2f} s from {start:.2f} s on")
+                yield Violation(
+                    "too fast", external_id, f"{count} requests within {end - start:.2f} s from {start:.2f} s on"
+                )
                 return

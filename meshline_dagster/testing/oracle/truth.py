@@ -65,7 +65,9 @@ class Hold:
         is_order = entity.customer is not None
         if self.selling_entity is not None and not (is_order and entity.selling_entity in {None, self.selling_entity}):
             return False
-        return self.customer is None or entity.customer_key == self.customer or (is_order and entity.customer_key is None)
+        return (
+            self.customer is None or entity.customer_key == self.customer or (is_order and entity.customer_key is None)
+        )
 
     def __str__(self) -> str:
         what = ", ".join(one for one in (self.selling_entity, self.customer) if one is not None) or "everything"

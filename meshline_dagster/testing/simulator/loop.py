@@ -102,7 +102,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         del executor
         return _Deferred(self, lambda: func(*args))
 
-    async def subprocess_exec(  # type: ignore[override] # typeshed lists the options that this ignores
+    async def subprocess_exec(
         self, protocol_factory: Callable[[], Any], *command: Any, **options: Any
     ) -> tuple[Any, Any]:
         """A child of the current process, whatever the command: the simulation knows one kind."""

@@ -126,7 +126,11 @@ class Network:
         elif fault in {_F.BUSY, _F.BUSY_UNTIL}:
             wait = self._rng.uniform(0.5, 10.0) if fault is _F.BUSY_UNTIL else None
             self._fail(future, out + back, Failure(fault.value, sent=False, retry_after=wait))
-            if wait is not None and request.action in {"create", "draft", "replace"}:  # else the writer keeps it to itself
+            if wait is not None and request.action in {
+                "create",
+                "draft",
+                "replace",
+            }:  # else the writer keeps it to itself
                 future.add_done_callback(partial(self._note_wait, wait), context=self._loop.outside)
         else:
             self._fail(future, out if fault is _F.RESET_LOST else out + back, Failure(fault.value, sent=True))

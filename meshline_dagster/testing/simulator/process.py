@@ -5,6 +5,7 @@ They are recognised from outside; the product has no hooks for this.
 """
 
 import asyncio
+import warnings
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -134,6 +135,12 @@ class Process:
     def bury(self) -> None:
         """Throw away what is left of it. Its ``finally`` blocks run now, and find store and ERP closed to them."""
         self.state = State.DEAD
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # what a dead process begins to wait for, nobody awaits
+            self._close_tasks()
+        self.tasks.clear()
+
+    def _close_tasks(self) -> None:
         for task in self.tasks:
             task._log_destroy_pending = False  # type: ignore[attr-defined] # noqa: SLF001 - asyncio would complain of what is meant
             if task.done():
@@ -145,7 +152,6 @@ class Process:
                 except BaseException:  # noqa: BLE001, S112 - whatever a dead process says
                     continue
                 break
-        self.tasks.clear()
 
     def kill(self, where: str) -> None:
         """It is dead from now on: by what was drawn for it, or by somebody else's SIGKILL."""

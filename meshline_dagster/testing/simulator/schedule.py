@@ -68,7 +68,7 @@ class Schedule:
     forged_at: float | None
     commit_seconds: float
     skew: float
-    operations: Operations = Operations()
+    operations: Operations
 
     def lines(self) -> list[str]:
         """The schedule as text."""
