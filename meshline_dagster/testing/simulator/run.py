@@ -334,7 +334,8 @@ class _Simulation:
 
     def _judge(self) -> None:
         for child in self.children:
-            self._count(child.process)
+            if child.process.struck:
+                self._count(child.process)
         records, truth = self.erp.records, self._truth()
         for error in self.loop.errors:
             self._fail("error", f"a callback raised {type(error).__name__}: {error}")
