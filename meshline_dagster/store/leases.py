@@ -25,7 +25,16 @@ _NOW_HELD = text(
     "SELECT name, token, holder FROM lease "
     "WHERE name IN (SELECT value FROM jsonb_array_elements_text(CAST(:names AS jsonb)) AS given(value)) FOR SHARE"
 )
-_HELD = select(lease).where(lease.c.name == bindparam("of")).with_for_update()
+_NAMED = lease.c.name == bindparam("of")
+_OURS = _NAMED & (lease.c.token == bindparam("under")) & (lease.c.holder == bindparam("by"))
+_HELD = select(lease).where(_NAMED).with_for_update()
+_TAKE = (
+    update(lease)
+    .where(_NAMED)
+    .values(holder=bindparam("holder"), token=bindparam("token"), expires_at=bindparam("expires_at"))
+)
+_RENEW = update(lease).where(_OURS).values(expires_at=bindparam("until"))
+_RELEASE = update(lease).where(_OURS).values(holder=None, expires_at=bindparam("until"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +55,7 @@ def acquire(connection: Connection, name: str, holder: str, *, now: datetime, tt
     if row.holder is not None and row.expires_at > now:
         return None
     token = row.token + 1
-    connection.execute(update(lease).where(lease.c.name == name).values(holder=holder, token=token, expires_at=until))
+    connection.execute(_TAKE, {"of": name, "holder": holder, "token": token, "expires_at": until})
     return Lease(name, holder, token, until)
 
 
@@ -57,11 +66,7 @@ def renew(connection: Connection, held: Lease, *, now: datetime, ttl: timedelta)
         LeaseLostError: somebody took it over.
     """
     until = now + ttl
-    changed = connection.execute(
-        update(lease)
-        .where(lease.c.name == held.name, lease.c.token == held.token, lease.c.holder == held.holder)
-        .values(expires_at=until)
-    )
+    changed = connection.execute(_RENEW, {**_still(held), "until": until})
     if changed.rowcount != 1:
         raise LeaseLostError(lease=held.name, token=held.token)
     return Lease(held.name, held.holder, held.token, until)
@@ -85,8 +90,8 @@ def check(connection: Connection, held: Sequence[Lease]) -> None:
 
 def release(connection: Connection, held: Lease, *, now: datetime) -> None:
     """Give the lease back early; a lease that was lost already stays with its new holder."""
-    connection.execute(
-        update(lease)
-        .where(lease.c.name == held.name, lease.c.token == held.token, lease.c.holder == held.holder)
-        .values(holder=None, expires_at=now)
-    )
+    connection.execute(_RELEASE, {**_still(held), "until": now})
+
+
+def _still(held: Lease) -> dict[str, object]:
+    return {"of": held.name, "under": held.token, "by": held.holder}

@@ -119,8 +119,13 @@ def known_postings(
 
 def postings_of(connection: Connection, ids: Sequence[int]) -> list[Posting]:
     """Ledger rows by id."""
-    query = select(*_COLUMNS).where(among(connection, posting.c.id, ids))
-    return [_from_row(row) for row in connection.execute(query)]
+    found = connection.execute(_by_id(connection.dialect.name), {"among": listed(ids)})
+    return [_from_row(row) for row in found]
+
+
+@lru_cache(maxsize=2)
+def _by_id(dialect: str) -> Select[Any]:
+    return select(*_COLUMNS).where(among_given(dialect, posting.c.id))
 
 
 def posting_by_key(connection: Connection, key: str) -> Posting | None:
@@ -236,17 +241,16 @@ def is_any_due(connection: Connection, destination: str, *, now: datetime) -> bo
 
 def last_posted(connection: Connection, destination: str, entity_keys: Sequence[str]) -> dict[str, Posting]:
     """The newest row of each entity that the ERP holds, posted by us or closed by hand: the state that it should show."""
+    given = {"to": destination, "among": listed(entity_keys)}
+    found = connection.execute(_in_erp(connection.dialect.name), given)
+    return {row.entity_key: _from_row(row) for row in found}
+
+
+@lru_cache(maxsize=2)
+def _in_erp(dialect: str) -> Select[Any]:
     in_erp = or_(is_posted(posting), posting.c.cause == CLOSED_IN_ERP)  # a cause that a row never loses again
-    query = (
-        select(*_COLUMNS)
-        .where(
-            posting.c.destination == destination,
-            among(connection, posting.c.entity_key, entity_keys),
-            in_erp,
-        )
-        .order_by(posting.c.event_time, posting.c.id)
-    )
-    return {row.entity_key: _from_row(row) for row in connection.execute(query)}
+    here = posting.c.destination == bindparam("to"), among_given(dialect, posting.c.entity_key), in_erp
+    return select(*_COLUMNS).where(*here).order_by(posting.c.event_time, posting.c.id)
 
 
 def refused_states(connection: Connection, destination: str) -> dict[str, datetime]:

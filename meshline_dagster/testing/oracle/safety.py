@@ -10,7 +10,7 @@ from meshline_dagster.testing.oracle.truth import Truth
 __all__ = ["Violation", "check_safety"]
 
 _WRITES = frozenset({"create", "draft", "confirm", "replace"})
-_ROUNDING = 1e-6
+_ROUNDING = 1e-5  # seconds: clocks count microseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def _pace(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
         (one.sent_at, one.external_id) for one in records.received if one.action != "confirm" and not one.copy
     )
     for at, external_id in sent:
-        if any(start + truth.delay < at < end for start, end in truth.waits):
+        if any(start + truth.delay < at < end - _ROUNDING for start, end in truth.waits):
             yield Violation("write while asked to wait", external_id, f"at {at:.2f} s")
     if truth.rate is None:
         return

@@ -17,6 +17,7 @@ from meshline_dagster.testing.simulator.process import PROCESS, Interruption, Ki
 __all__ = ["Child", "Hiring"]
 
 _PARENT_WRITES, _PARENT_READS = 0, 1
+_GAP_SECONDS = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,7 @@ class Child(asyncio.SubprocessTransport):
         self._inbox: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._ended: asyncio.Future[int] = loop.create_future()
         self._pipe = _Pipe(self)
-        interruption = parent.for_child or hiring.interruption
-        self.process = Process(f"{parent.name}/ledger", loop, interruption, tell)
+        self.process = Process(f"{parent.name}/ledger", loop, parent.for_child or hiring.interruption, tell)
         self.process.on_end = lambda: loop.outside_later(0, self._end)
         parent.at_death.append(self._pipe.close)
         context = loop.outside.copy()
@@ -102,7 +102,13 @@ class Child(asyncio.SubprocessTransport):
         await asyncio.sleep(self._waiting())
         reply = BytesIO()
         write_message(reply, message)
-        self._loop.outside_later(0, self._protocol.pipe_data_received, _PARENT_READS, reply.getvalue())
+        data, first = reply.getvalue(), 8  # a pipe may give any part of it first
+        self._loop.outside_later(0, self._give, data[:first])
+        self._loop.outside_later(_GAP_SECONDS, self._give, data[first:])
+
+    def _give(self, data: bytes) -> None:
+        if not self._ended.done():
+            self._protocol.pipe_data_received(_PARENT_READS, data)
 
     def take(self, data: bytes) -> None:
         """The parent writes: its pipe is full until the child has read it."""

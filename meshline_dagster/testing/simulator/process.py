@@ -71,7 +71,7 @@ class Process:
         tell: told what happens to it, for the trace.
 
     Attributes:
-        struck: the points at which it was interrupted.
+        struck: the points at which it was interrupted; reached: all that it has come to.
         transaction: the connection with its open transaction, which its death rolls back.
         for_child: what happens to its child instead; None: nothing drawn for this one.
         at_death: called when it is killed: its pipes close.
@@ -83,6 +83,7 @@ class Process:
         self.state = State.RUNNING
         self.tasks: list[asyncio.Task[Any]] = []
         self.struck: tuple[str, ...] = ()
+        self.reached: set[str] = set()
         self.transaction: _Closable | None = None
         self.on_end: Callable[[], object] = lambda: None
         self.for_child: Interruption | None = None
@@ -110,6 +111,7 @@ class Process:
         if self.state is not State.RUNNING:
             return
         points = points_of_chain(coroutine)
+        self.reached.update(points)
         if self._pause_next:
             self._pause(points)
         elif points and self._is_struck(points):
@@ -118,6 +120,7 @@ class Process:
     def passes(self, *points: str) -> None:
         """The process is at one side of a commit. Raises ``Killed`` when it dies here."""
         self.check()
+        self.reached.update(points)
         if points and self._is_struck(points):
             if self._interruption is not None and self._interruption.pause is not None:
                 self._pause_next, self.struck = (

@@ -5,8 +5,9 @@ import random
 from collections import Counter
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -54,6 +55,7 @@ class Outcome:
         violations: what the oracle found, and errors that no run may end with.
         trace: what happened, in virtual seconds.
         struck: requests struck, by fault.
+        reached: the points that each process has come to, by its name.
         crashed: the points at which processes were killed; paused: at which they stood still.
         seconds: virtual ones.
     """
@@ -62,6 +64,7 @@ class Outcome:
     violations: list[Violation] = field(default_factory=list)
     trace: list[tuple[float, str]] = field(default_factory=list)
     struck: Counter[FaultKind] = field(default_factory=Counter)
+    reached: dict[str, set[str]] = field(default_factory=dict)
     crashed: Counter[str] = field(default_factory=Counter)
     paused: Counter[str] = field(default_factory=Counter)
     kills: int = 0
@@ -118,6 +121,7 @@ class _Simulation:
             self._fail("simulation", f"{type(error).__name__}: {error}")
         finally:
             for process in self.processes:
+                self.outcome.reached[process.name] = process.reached
                 process.bury()
             self.loop.close()
         outcome = self.outcome
@@ -256,18 +260,23 @@ class _Simulation:
         assert hiring is not None
         assert parent is not None
         await asyncio.sleep(hiring.start)
+        if self.loop.time() >= self.schedule.until:
+            hiring = replace(hiring, interruption=None)
         child = Child(
             parent,
             protocol,
             hiring,
             loop=self.loop,
-            waiting=lambda: hiring.step * self.rng.random(),
+            waiting=partial(self._step, hiring.step),
             tell=self.tell,
         )
         self.children.append(child)
         self.processes.append(child.process)
         self.tell(f"{child.process.name} starts")
         return child
+
+    def _step(self, most: float) -> float:
+        return most * self.rng.random()
 
     def _has_lost_a_child(self, process: Process) -> bool:
         return any(child.was_struck and child.parent is process for child in self.children)
