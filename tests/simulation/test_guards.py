@@ -9,14 +9,21 @@ from sqlalchemy import select
 
 from meshline_dagster.core import postings as core_postings
 from meshline_dagster.core import settle
+from meshline_dagster.core.backlog import BacklogLimits
 from meshline_dagster.core.ledger import OPEN_STATES, PostingState
 from meshline_dagster.core.postings import EntityPlan, NewPosting
-from meshline_dagster.delivery import engine, plan, recorder, requests
+from meshline_dagster.delivery import engine, gates, plan, recorder, requests
+from meshline_dagster.delivery.holds import Holds
+from meshline_dagster.delivery.pace import Pace
 from meshline_dagster.delivery.shards import ShardLeases
-from meshline_dagster.store import leases
+from meshline_dagster.store import leases, ledger_writes
+from meshline_dagster.store.ledger_writes import _CHANGE
 from meshline_dagster.store.postings import due_postings, postings_of
 from meshline_dagster.store.tables import posting
+from meshline_dagster.testing.oracle import Hold
 from meshline_dagster.testing.simulator import Profile, crash_points, draw_schedule, run_schedule
+from meshline_dagster.testing.simulator.faults import FaultKind, FaultPlan
+from meshline_dagster.testing.simulator.operations import Operations
 from meshline_dagster.testing.simulator.process import Interruption
 
 MOST_SEEDS = 1_000
@@ -42,7 +49,9 @@ def without_settle_after():
 
 @contextmanager
 def without_the_fence():
-    with patch.object(leases, "check", lambda *_: None):
+    """Neither the leases are proven in the transaction, nor the token of each row."""
+    unfenced = _CHANGE._replace(where="posting.id = given.id AND posting.state = given.before_state")
+    with patch.object(leases, "check", lambda *_: None), patch.object(ledger_writes, "_CHANGE", unfenced):
         yield
 
 
@@ -79,7 +88,7 @@ def with_the_intent_after_the_request():
 
 @contextmanager
 def without_the_plan_number():
-    with patch.object(recorder, "check_plan", lambda *_: None):
+    with patch.object(gates, "check_plan", lambda *_: None):
         yield
 
 
@@ -126,8 +135,8 @@ def with_posted_events_sent_again():
 
 @contextmanager
 def without_the_sequence():
-    def newest_first(connection, destination, shards, *, now, limit):
-        heads = due_postings(connection, destination, shards, now=now, limit=limit)
+    def newest_first(connection, destination, shards, **given):
+        heads = due_postings(connection, destination, shards, **given)
         return [_newest(connection, row) for row in heads]
 
     def _newest(connection, head):
@@ -148,8 +157,8 @@ def without_the_sequence():
 
 @contextmanager
 def without_customers_first():
-    def all_heads(connection, destination, shards, *, now, limit):
-        heads = due_postings(connection, destination, shards, now=now, limit=limit)
+    def all_heads(connection, destination, shards, **given):
+        heads = due_postings(connection, destination, shards, **given)
         there = {row.entity_key for row in heads}
         query = (
             select(posting.c.id)
@@ -170,8 +179,46 @@ def without_customers_first():
         yield
 
 
-HARMS = {"duplicate", "lost", "out of order", "wrong content", "not frozen", "customer missing"}
+@contextmanager
+def without_a_last_look_at_pauses():
+    with patch.object(Holds, "stops", lambda *_: None):
+        yield
+
+
+@contextmanager
+def without_the_backlogs_release():
+    read_all = Holds.read_all
+
+    def careless(self, connection):
+        read_all(self, connection)
+        self.backlog = None
+
+    with patch.object(Holds, "read_all", careless):
+        yield
+
+
+@contextmanager
+def without_the_rate_limit():
+    async def at_once(self):
+        return
+
+    with patch.object(Pace, "turn", at_once):
+        yield
+
+
+@contextmanager
+def without_the_wait_that_was_asked_for():
+    with patch.object(Pace, "is_delayed", False):
+        yield
+
+
+HARMS = {
+    *("duplicate", "lost", "out of order", "wrong content", "not frozen", "customer missing"),
+    *("write while paused", "write without release", "too fast", "write while asked to wait"),
+}
 POST = next(point for point in crash_points() if point.startswith("requests.Requests._post await"))
+INTENT = next(point for point in crash_points() if "intend(" in point and "_send" in point)
+RECORD = next(point for point in crash_points() if point.startswith("requests.Requests._record await"))
 
 
 def as_drawn(schedule):
@@ -189,11 +236,10 @@ def planned_during_a_long_pass(schedule):
     outboxes = [replace(first, at=0.5), *(replace(one, at=2.0 + 2 * place) for place, one in enumerate(later))]
     world = replace(schedule.world, publications=(*outboxes, schedule.world.publications[-1]))
     return replace(
-        schedule,
+        calm(schedule),
         world=world,
         slots=1,
         timing=replace(schedule.timing, latency=1.0, timeout=8.0),
-        faults=replace(schedule.faults, rate=0.0, outages=()),
         runs=[replace(schedule.runs[0], at=1.0, patience=30.0, interruption=None)],
     )
 
@@ -203,9 +249,83 @@ def forged(schedule):
     return replace(schedule, forged_at=schedule.until * 0.4)
 
 
+def calm(schedule):
+    """No faults, no operators, nobody dies: what is wrong then is wrong by the guard alone."""
+    return replace(
+        schedule,
+        faults=replace(schedule.faults, rate=0.0, outages=()),
+        pauses=(),
+        operations=Operations(),
+        live_from=0.0,
+        runs=[replace(run, interruption=None) for run in schedule.runs],
+        plan_interruptions=[None] * len(schedule.plan_interruptions),
+    )
+
+
+def stopped_before_a_request(schedule):
+    """Runs stand still between intent and request until another run has taken over, waited and sent."""
+    timing = replace(schedule.timing, timeout=1.0, settle_after=0.5)
+    still = Interruption(INTENT, 1, 20.0)
+    runs = [replace(schedule.runs[0], at=at, patience=20.0, interruption=still) for at in (2.0, 3.0)]
+    runs.append(replace(schedule.runs[0], at=4.0, patience=20.0, interruption=None))
+    outboxes = early(schedule.world)
+    return replace(calm(schedule), until=40.0, world=outboxes, timing=timing, runs=runs, two_steps=False)
+
+
+def stopped_before_recording(schedule):
+    """Runs hear "not now" and stand still before they write it down, until another run has taken over and sends the same, slowly."""
+    timing = replace(schedule.timing, latency=0.6, timeout=3.0, settle_after=5.0)
+    still = [Interruption(RECORD, 1, 12.0 + schedule.seed % 40 / 4) for _ in range(2)]
+    runs = [
+        replace(schedule.runs[0], at=2.0 + 0.1 * place, patience=40.0, again=0.1, interruption=one)
+        for place, one in enumerate([*still, None])
+    ]
+    faults = FaultPlan(0.6, {FaultKind.RESET_BEFORE: 1.0, FaultKind.TIMEOUT_DONE: 0.5}, (), 60.0)
+    return replace(
+        calm(schedule),
+        until=60.0,
+        world=early(schedule.world),
+        timing=timing,
+        runs=runs,
+        faults=faults,
+        two_steps=False,
+    )
+
+
+def early(world):
+    """The same with all outboxes in the first second, but for the last."""
+    *outboxes, last = world.publications
+    outboxes = [replace(one, at=0.1 + 0.1 * place) for place, one in enumerate(outboxes)]
+    return replace(world, publications=(*outboxes, replace(last, at=60.0)))
+
+
+def paused_during_a_long_pass(schedule):
+    """One customer is paused while a run works that sends one request at a time."""
+    pause = Hold(3.0, 30.0, customer="crm/account/0")
+    return replace(planned_during_a_long_pass(schedule), operations=Operations(pauses=(pause,)), two_steps=False)
+
+
+def waiting_for_release(schedule):
+    """Nothing may go before an operator has let it, and that happens late."""
+    return replace(calm(schedule), operations=Operations(backlog=BacklogLimits(0), released=(schedule.until * 0.9,)))
+
+
+def limited(schedule):
+    """One request every two seconds."""
+    return replace(calm(schedule), operations=Operations(rate=0.5, burst=1), two_steps=False)
+
+
+def asked_to_wait(schedule):
+    """The ERP often says when to come back."""
+    faults = FaultPlan(0.5, {FaultKind.BUSY_UNTIL: 1.0}, (), schedule.until)
+    return replace(calm(schedule), faults=faults, commit_seconds=0.005, two_steps=False)
+
+
 GUARDS = [
     (without_the_look_up, [Profile.LOOKUP_ONLY], as_drawn),
     (without_settle_after, [Profile.LOOKUP_ONLY], as_drawn),
+    (without_the_fence, [Profile.LOOKUP_ONLY], stopped_before_recording),
+    (without_waiting_for_the_lease, [Profile.LOOKUP_ONLY], stopped_before_a_request),
     (without_the_fingerprint, list(Profile), as_drawn),
     (with_a_forged_payload_sent, list(Profile), forged),
     (without_the_plan_number, list(Profile), planned_during_a_long_pass),
@@ -213,8 +333,15 @@ GUARDS = [
     (with_posted_events_sent_again, list(Profile), as_drawn),
     (without_the_sequence, list(Profile), as_drawn),
     (without_customers_first, list(Profile), as_drawn),
+    (without_a_last_look_at_pauses, list(Profile), paused_during_a_long_pass),
+    (without_the_backlogs_release, list(Profile), waiting_for_release),
+    (without_the_rate_limit, list(Profile), limited),
+    (without_the_wait_that_was_asked_for, list(Profile), asked_to_wait),
 ]
-"""Each with the profiles in which its harm can show, and with schedules that lead there."""
+"""Each with the profiles in which its harm can show, and with schedules that lead there.
+
+The breaker is not among them: without it nothing wrong reaches the ERP, there are only more requests that nobody answers.
+"""
 
 
 def harm(guard, profiles, change, most=MOST_SEEDS):
