@@ -29,6 +29,7 @@ POST = point("requests.Requests._post await")
 COMMIT = point("__enter__")
 
 RELEASE = 8.0
+STARTS = (1.0, RELEASE + 0.1, RELEASE + 5.0, 21.0, 25.5)
 OPERATIONS = (
     Operations(rate=20.0, burst=2, backlog=BacklogLimits(0), released=(RELEASE, 3 * RELEASE)),
     Operations(hiring=Hiring(postings=1, start=0.01, step=0.02, end=0.0), coalesce=True),
@@ -71,7 +72,7 @@ def stage(schedule):
         None,
     ]
     runs = [
-        replace(schedule.runs[0], at=1.0 + 4 * place, patience=3.0, again=4.0, interruption=happens[(seed + place) % 5])
+        replace(schedule.runs[0], at=STARTS[place], patience=3.0, again=4.0, interruption=happens[(seed + place) % 5])
         for place in range(5)
     ]
     *outboxes, last = schedule.world.publications
@@ -81,7 +82,7 @@ def stage(schedule):
         until=40.0,
         world=replace(schedule.world, publications=(*outboxes, replace(last, at=40.0))),
         timing=timing,
-        faults=FaultPlan((0.1, 0.5)[seed % 2], MIXED, (), 40.0),
+        faults=FaultPlan(0.3, MIXED, (), 40.0),
         live_from=0.0,
         pauses=(Hold(RELEASE + 1, RELEASE + 4),),
         runs=runs,

@@ -217,7 +217,7 @@ HARMS = {
     *("write while paused", "write without release", "too fast", "write while asked to wait"),
 }
 POST = next(point for point in crash_points() if point.startswith("requests.Requests._post await"))
-INTENT = next(point for point in crash_points() if "intend(" in point and "_send" in point)
+SLOT = next(point for point in crash_points() if point.startswith("requests.Requests._send async with self._slots"))
 RECORD = next(point for point in crash_points() if point.startswith("requests.Requests._record await"))
 
 
@@ -263,24 +263,26 @@ def calm(schedule):
 
 
 def stopped_before_a_request(schedule):
-    """Runs stand still between intent and request until another run has taken over, waited and sent."""
-    timing = replace(schedule.timing, timeout=1.0, settle_after=0.5)
-    still = Interruption(INTENT, 1, 20.0)
-    runs = [replace(schedule.runs[0], at=at, patience=20.0, interruption=still) for at in (2.0, 3.0)]
-    runs.append(replace(schedule.runs[0], at=4.0, patience=20.0, interruption=None))
-    outboxes = early(schedule.world)
-    return replace(calm(schedule), until=40.0, world=outboxes, timing=timing, runs=runs, two_steps=False)
+    """A run stands still between intent and request until another has taken over, has waited and has sent the same."""
+    timing = replace(schedule.timing, latency=0.1, timeout=1.0, settle_after=0.5)
+    still = Interruption(SLOT, 1, 20.0)
+    runs = [
+        replace(schedule.runs[0], at=at, patience=20.0, interruption=one) for at, one in ((2.0, still), (3.0, None))
+    ]
+    return replace(
+        calm(schedule), until=60.0, world=early(schedule.world), timing=timing, runs=runs, slots=1, two_steps=False
+    )
 
 
 def stopped_before_recording(schedule):
-    """Runs hear "not now" and stand still before they write it down, until another run has taken over and sends the same, slowly."""
+    """A run hears "not now" and stands still before it writes that down, until another has taken over and sends the same, slowly."""
     timing = replace(schedule.timing, latency=0.6, timeout=3.0, settle_after=5.0)
-    still = [Interruption(RECORD, 1, 12.0 + schedule.seed % 40 / 4) for _ in range(2)]
+    still = Interruption(RECORD, 1, 18.0 + schedule.seed % 40 * 0.15)
     runs = [
-        replace(schedule.runs[0], at=2.0 + 0.1 * place, patience=40.0, again=0.1, interruption=one)
-        for place, one in enumerate([*still, None])
+        replace(schedule.runs[0], at=at, patience=40.0, again=0.1, interruption=one)
+        for at, one in ((2.0, still), (3.0, None))
     ]
-    faults = FaultPlan(0.6, {FaultKind.RESET_BEFORE: 1.0, FaultKind.TIMEOUT_DONE: 0.5}, (), 60.0)
+    faults = FaultPlan(0.5, {FaultKind.RESET_BEFORE: 1.0}, (), 60.0)
     return replace(
         calm(schedule),
         until=60.0,
@@ -289,7 +291,16 @@ def stopped_before_recording(schedule):
         runs=runs,
         faults=faults,
         two_steps=False,
+        commit_seconds=0.005,
+        shards=1,
+        max_attempts=30,
     )
+
+
+def slow_to_settle(schedule):
+    """The ERP often acts on a request that nobody waits for any more, and needs long for it."""
+    faults = FaultPlan(0.5, {FaultKind.LATE_COMMIT: 1.0}, (), schedule.until)
+    return replace(calm(schedule), faults=faults, timing=replace(schedule.timing, settle_after=15.0, timeout=1.0))
 
 
 def early(world):
@@ -323,7 +334,7 @@ def asked_to_wait(schedule):
 
 GUARDS = [
     (without_the_look_up, [Profile.LOOKUP_ONLY], as_drawn),
-    (without_settle_after, [Profile.LOOKUP_ONLY], as_drawn),
+    (without_settle_after, [Profile.LOOKUP_ONLY], slow_to_settle),
     (without_the_fence, [Profile.LOOKUP_ONLY], stopped_before_recording),
     (without_waiting_for_the_lease, [Profile.LOOKUP_ONLY], stopped_before_a_request),
     (without_the_fingerprint, list(Profile), as_drawn),
