@@ -277,12 +277,12 @@ def stopped_before_a_request(schedule):
 def stopped_before_recording(schedule):
     """A run hears "not now" and stands still before it writes that down, until another has taken over and sends the same, slowly."""
     timing = replace(schedule.timing, latency=0.6, timeout=3.0, settle_after=5.0)
-    still = Interruption(RECORD, 1, 18.0 + schedule.seed % 40 * 0.15)
+    still = Interruption(RECORD, 1, 21.5 + schedule.seed % 10 * 0.2)
     runs = [
         replace(schedule.runs[0], at=at, patience=40.0, again=0.1, interruption=one)
         for at, one in ((2.0, still), (3.0, None))
     ]
-    faults = FaultPlan(0.5, {FaultKind.RESET_BEFORE: 1.0}, (), 60.0)
+    faults = FaultPlan(0.5, {FaultKind.BUSY_UNTIL: 1.0}, (), 60.0)
     return replace(
         calm(schedule),
         until=60.0,

@@ -39,8 +39,10 @@ def check_liveness(
     for entity in truth.entities.values():
         there = shown.get(entity.external_id, [])
         codes = set(open_exceptions.get(entity.entity_key, ()))
-        waits_for_customer = entity.customer is not None and not shown.get(by_key[entity.customer].external_id)
-        if waits_for_customer:  # its own check says whether rightly so
+        if entity.customer is not None and (
+            not shown.get(by_key[entity.customer].external_id)
+            or _is_given_up(set(open_exceptions.get(entity.customer, ())))
+        ):  # it waits for its customer, whose own check says whether rightly so
             continue
         found += _entity(entity, there, codes, truth, late=entity.external_id in late)
     return found
@@ -54,7 +56,7 @@ def _entity(
             yield Violation("needless exception", entity.external_id, f"{code} without a cause")
     if (entity.entity_key in truth.forged and codes) or (entity.customer is None and len(there) == 1):
         return
-    if codes & _BLOCKING or any(code.startswith("exists_with_different") for code in codes):
+    if _is_given_up(codes):
         return
     yield from _newest(entity, there, codes, truth, late=late)
 
@@ -78,6 +80,11 @@ def _newest(
     if not _shows(entity, wanted, there):
         text = f"should show {wanted.content}, shows {[str(held.content) for held in there] or 'nothing'}"
         yield Violation("lost", entity.external_id, text, late)
+
+
+def _is_given_up(codes: AbstractSet[str]) -> bool:
+    """A person has to look before anything of this customer or order is sent again."""
+    return bool(codes & _BLOCKING) or any(code.startswith("exists_with_different") for code in codes)
 
 
 def _is_frozen(wanted: Derivation, there: list[Held]) -> bool:
