@@ -5,7 +5,7 @@ outlived the ERP's ``settle_after`` is sent again, because a late commit may sti
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -41,8 +41,15 @@ class Settled:
     problem: str | None = None
 
 
-def after_answer(answer: Answer, *, attempts: int, max_attempts: int, now: datetime, jitter: float) -> Settled:
-    """Settle a request by its answer. ``attempts`` counts this one."""
+def after_answer(
+    answer: Answer, *, attempts: int, max_attempts: int, now: datetime, jitter: float, begun: bool = False
+) -> Settled:
+    """Settle a request by its answer.
+
+    Args:
+        attempts: counts this one.
+        begun: some of the document was there before the request: "not now" leaves it there, so it does not count as never sent.
+    """
     outcome = answer.outcome
     if outcome in {Outcome.CREATED, Outcome.UPDATED, Outcome.EXISTS}:
         return Settled(_S.POSTED, outcome.value, answer.message, answer.erp_id)
@@ -56,7 +63,8 @@ def after_answer(answer: Answer, *, attempts: int, max_attempts: int, now: datet
             _S.RETRY_DUE, outcome.value, answer.message, due_at=now + _MISSING_AGAIN, problem="missing_in_erp"
         )
     if outcome is Outcome.RETRY:
-        return _not_now(answer, attempts, max_attempts, now, jitter)
+        settled = _not_now(answer, attempts, max_attempts, now, jitter)
+        return replace(settled, state=_S.PARTIAL) if begun and settled.state is _S.RETRY_DUE else settled
     return Settled(_S.UNKNOWN, Outcome.UNKNOWN.value, answer.message, due_at=now + timedelta(seconds=_LOOKUP_DELAY))
 
 

@@ -162,10 +162,11 @@ class Recorder:
             due_at: when to try again; None: at once.
             cause: why not, e.g. ``paused``, or ``lease_too_short`` for the request's deadline.
         """
-        token, sending, due = self._leases.token, PostingState.SENDING, PostingState.RETRY_DUE
+        token, sending = self._leases.token, PostingState.SENDING
+        partial, due = PostingState.PARTIAL, PostingState.RETRY_DUE
         changes = [
             Change(
-                *(row.id, row.key, row.shard, sending, due, token(row.shard)),
+                *(row.id, row.key, row.shard, sending, partial if row.state is partial else due, token(row.shard)),
                 due_at=due_at,
                 attempts=row.attempts,
                 cause=cause,

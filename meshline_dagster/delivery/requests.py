@@ -178,7 +178,12 @@ class Requests:
             silent = answer.outcome in {Outcome.RETRY, Outcome.UNKNOWN}
             made = row.attempts + (0 if probe and silent else 1)  # an outage does not use a posting's attempts up
             settled = after_answer(
-                answer, attempts=made, max_attempts=self._options.max_attempts, now=now, jitter=self._jitter()
+                answer,
+                attempts=made,
+                max_attempts=self._options.max_attempts,
+                now=now,
+                jitter=self._jitter(),
+                begun=row.state is _S.PARTIAL,
             )
             settled = replace(settled, attempts=made) if probe and silent else settled
             words = orjson.dumps(dict(answer.raw), default=str).decode() if answer.raw else settled.message

@@ -27,3 +27,11 @@ def test_a_seed_tells_the_same_story_each_time():
     first, second = (list(told(run_schedule(draw_schedule(5, Profile.UNIQUE)))) for _ in range(2))
     assert first == second
     assert len(first) > 20
+
+
+def test_half_an_order_is_not_left_behind_when_newer_states_are_coalesced():
+    """It could not be completed, counted as never sent, and stepped aside for a cancellation that then found nothing to cancel."""
+    outcome = run_schedule(draw_schedule(1163, Profile.LOOKUP_ONLY))
+    assert outcome.schedule.operations.coalesce
+    assert any("draft" in text for _, text in outcome.trace)
+    assert outcome.failures == []

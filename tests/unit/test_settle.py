@@ -2,9 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
-from meshline_dagster.core.documents import DocumentKind, ErpDocument
+import pytest
+
+from meshline_dagster.core.documents import Answer, DocumentKind, ErpDocument, Outcome
 from meshline_dagster.core.ledger import PostingState as S
-from meshline_dagster.core.settle import after_lookup
+from meshline_dagster.core.settle import after_answer, after_lookup
 
 SENT = datetime(2017, 4, 1, tzinfo=UTC)
 PAYLOAD = {"status": "open", "currency": "USD", "amount": "10", "lines": []}
@@ -41,3 +43,14 @@ def test_half_a_document_is_completed_once_the_request_that_made_it_is_over():
 def test_an_absent_document_is_sent_again_only_after_settle_after():
     assert look_up([], 4.9).state is S.UNKNOWN
     assert look_up([], 5).state is S.RETRY_DUE
+
+
+@pytest.mark.parametrize(("begun", "state"), [(True, S.PARTIAL), (False, S.RETRY_DUE)])
+def test_half_a_document_that_cannot_be_completed_now_does_not_count_as_never_sent(begun, state):
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    answer = Answer(Outcome.RETRY, message="not now")
+    settled = after_answer(answer, attempts=1, max_attempts=8, now=now, jitter=0.5, begun=begun)
+    assert (settled.state, settled.outcome) == (state, "retry")
+    assert settled.due_at > now
+    worn_out = after_answer(answer, attempts=8, max_attempts=8, now=now, jitter=0.5, begun=begun)
+    assert worn_out.state is S.DEAD

@@ -1,0 +1,31 @@
+"""An intent that is taken back leaves the posting as it was."""
+
+import asyncio
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+
+from meshline_dagster.core.ledger import PostingState as S
+from meshline_dagster.delivery.recorder import Recorder
+from meshline_dagster.store.ledger_writes import Attempt
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Written:
+    """A committer that keeps what it is given."""
+
+    async def commit(self, work):
+        self.work = work
+
+
+@pytest.mark.parametrize(("before", "after"), [(S.PARTIAL, S.PARTIAL), (S.PLANNED, S.RETRY_DUE)])
+def test_half_a_document_whose_request_was_not_sent_is_still_half_a_document(before, after):
+    row = SimpleNamespace(id=1, key="k", shard=0, state=before, attempts=2)
+    written, leases = Written(), SimpleNamespace(token=lambda _: 7)
+    recorder = Recorder(SimpleNamespace(report=None), written, leases)
+    attempt = Attempt(1, "r-1", "post", "f", 7, NOW)
+    asyncio.run(recorder.not_sent([row], [attempt], NOW, cause="paused", due_at=None))
+    [change] = written.work.changes
+    assert (change.before, change.after, change.attempts) == (S.SENDING, after, 2)
