@@ -16,6 +16,7 @@ from meshline_dagster.delivery.backlog import waiting_backlog
 from meshline_dagster.delivery.gates import pauses_now
 from meshline_dagster.delivery.outage import OutageGuard
 from meshline_dagster.delivery.session import Session
+from meshline_dagster.store.approvals import unapproved
 from meshline_dagster.store.backlogs import released_through, unreleased
 from meshline_dagster.store.pauses import held
 from meshline_dagster.store.postings import Posting
@@ -26,7 +27,7 @@ _FRESH = timedelta(seconds=0.5)
 
 
 class Holds:
-    """The pauses of one delivery's destination, the calendar's included, its breaker, and the backlog that waits for release.
+    """The pauses of one delivery's destination, the calendar's included, its breaker, the backlog that waits for release, and approvals.
 
     Attributes:
         backlog: what waits for release; None when nothing does.
@@ -69,7 +70,7 @@ class Holds:
     @property
     def condition(self) -> ColumnElement[bool]:
         """The condition over ``posting`` that a row is held back."""
-        paused = held(pause.scope for pause in self._pauses)
+        paused = held(pause.scope for pause in self._pauses) | unapproved()
         if self.backlog is None:
             return paused
         return paused | unreleased(self._released)
