@@ -7,7 +7,7 @@ Rules, in order, for each event of an entity as the outbox has it now:
 - superseded otherwise, but the ledger has not moved past its time: it was taken back and is derived again, so a new revision is planned; one
   that a person has refused is planned again only by a replay, or when it is a master that an order needs;
 - known with the same fingerprint: nothing to do (a shadowed one is planned when the workflow has gone live);
-- posted: frozen. When the newest state is derived with another content than the ERP was given, that is a *restatement candidate*: an
+- posted: frozen. When the state that stands in the ERP is derived with another content today, and no newer one comes, that is a *restatement candidate*: an
   amendment with an event id of its own, which is sent only when a person approves it, and not asked for again when one has refused it;
 - known with another fingerprint: if it surely never reached the ERP (planned, shadowed, retry_due, rejected) a new revision replaces it,
   superseded at once when the ledger has moved past its time; in every other state it is a *conflict*: never sent;
@@ -164,7 +164,9 @@ def plan_entity(
         else:
             conflicts.append(row)
     restatements = [one for one in ordered if one.event_id in frozen and _is_for_people(one, ledger[one.event_id])]
-    candidate = _restatement(ordered, standing) if live else None
+    to_be_sent = {new.row.event_id for new in insert if new.state is not _S.SUPERSEDED}
+    to_be_sent |= {posting.event_id for posting in ledger.values() if posting.state in _NEVER_SENT}
+    candidate = _restatement(ordered, standing, to_be_sent) if live else None
     if candidate is not None:
         insert += _new_candidate(candidate, ledger.get(candidate.event_id))
         ordered.append(candidate)
@@ -178,13 +180,21 @@ def _is_for_people(row: OutboxRow, have: KnownPosting) -> bool:
     return not ours and have.fingerprint != fingerprint(row.payload)
 
 
-def _restatement(ordered: Sequence[OutboxRow], standing: KnownPosting | None) -> OutboxRow | None:
-    """The amendment that would bring what stands in the ERP to today's derivation of the newest state; masters are the ERP's by then."""
+def _restatement(
+    ordered: Sequence[OutboxRow], standing: KnownPosting | None, to_be_sent: Collection[str]
+) -> OutboxRow | None:
+    """The amendment that would bring what stands in the ERP to today's derivation of the same state; None when a newer state comes
+    anyway. Masters are the ERP's by then.
+    """
     if standing is None or standing.state is not _S.POSTED or not ordered or ordered[0].document_kind in _MASTERS:
         return None
-    newest = ordered[-1]
+    if any(row.event_time > standing.event_time and row.event_id in to_be_sent for row in ordered):
+        return None
+    newest = next((row for row in reversed(ordered) if row.event_time == standing.event_time), None)
+    if newest is None:
+        return None
     digest, cancelled = fingerprint(newest.payload), newest.payload.get("status") == "cancelled"
-    if newest.event_time != standing.event_time or digest == standing.fingerprint:
+    if digest == standing.fingerprint:
         return None
     if cancelled and standing.operation == CANCEL:
         return None

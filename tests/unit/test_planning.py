@@ -120,6 +120,13 @@ def test_a_refused_restatement_is_not_asked_for_again_and_one_that_was_taken_bac
     assert plan_entity([row], [posted(state(1)), refused], live=True, again=True).insert == ()
 
 
+@pytest.mark.parametrize(("after", "cause"), [(S.REJECTED, ""), (S.SUPERSEDED, REFUSED)])
+def test_a_state_that_stands_since_the_newer_one_was_refused_is_restated(after, cause):
+    ledger = [posted(state(1)), posted(state(2), id=2, state=after, cause=cause)]
+    [new] = plan_entity([state(1, amount="11"), state(2)], ledger, live=True).insert
+    assert (new.cause, new.row.event_time) == (RESTATED, state(1).event_time)
+
+
 def test_older_states_masters_and_shadow_are_not_restated():
     older = [state(1, amount="11"), state(2)]
     assert plan_entity(older, [posted(state(1)), posted(state(2), id=2)], live=True).insert == ()
