@@ -5,7 +5,20 @@ from typing import Annotated
 import typer
 
 from meshline_dagster import __version__
-from meshline_dagster.cli import audit, catalog, exceptions, landing, pausing, postings, release, sandbox, status, trace
+from meshline_dagster.cli import (
+    approvals,
+    audit,
+    catalog,
+    exceptions,
+    landing,
+    pausing,
+    postings,
+    release,
+    replay,
+    sandbox,
+    status,
+    trace,
+)
 from meshline_dagster.cli.demo import demo
 from meshline_dagster.cli.up import up
 
@@ -22,6 +35,7 @@ app = typer.Typer(
 )
 app.add_typer(exceptions.app, name="exceptions")
 app.add_typer(postings.app, name="postings")
+app.add_typer(approvals.app, name="approvals")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(audit.app, name="audit")
@@ -30,6 +44,7 @@ app.command("trace")(trace.trace)
 app.command("pause")(pausing.pause)
 app.command("resume")(pausing.resume)
 app.command("release")(release.release)
+app.command("replay")(replay.replay)
 app.command("compact")(landing.compact)
 app.command("demo")(demo)
 app.command("up")(up)

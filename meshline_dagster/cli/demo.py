@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["dagster_home", "demo"]
 
-_LOCATION = "assets.definitions"
 _JOB = "crm_to_erp_sync"
 _DESTINATION = "sandbox"
 
@@ -77,23 +76,14 @@ def dagster_home(folder: Path) -> Path:
 def _run(console: "Console") -> Any:
     """Execute the job of the reference code location in this process, with a bar while it posts."""
     console.print("Loading the code location ...")
-    from importlib import import_module
-
-    import dagster as dg
-
-    from meshline_dagster.core.errors import ConfigError
+    from meshline_dagster.cli.location import QUIET, REFERENCE, dagster_storage, job_of
     from meshline_dagster.orchestration.modes import MODE_TAG, RunMode
     from meshline_dagster.orchestration.partitions import today
 
-    try:
-        location = import_module(_LOCATION)
-    except ModuleNotFoundError as error:
-        raise ConfigError("run this in a clone of the project: the demo uses its code location `assets`") from error
-    job = location.defs().get_repository_def().get_job(_JOB)
-    quiet = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
-    with dg.DagsterInstance.get() as instance, _progress(console):
+    job = job_of(REFERENCE, _JOB)
+    with dagster_storage() as instance, _progress(console):
         return job.execute_in_process(
-            run_config=quiet,
+            run_config=QUIET,
             instance=instance,
             partition_key=today(),
             tags={MODE_TAG: RunMode.POLL.value},

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 __all__ = ["amount_text", "amounts_text"]
 
@@ -21,3 +22,11 @@ def amounts_text(amounts: Mapping[str, Decimal]) -> str:
     """One line for each currency, those without one last."""
     ordered = sorted(amounts.items(), key=lambda one: (one[0] in _NO_CURRENCY, one[0]))
     return "\n".join(amount_text(amount, currency) for currency, amount in ordered)
+
+
+def change_text(money: Mapping[str, Mapping[str, Any]]) -> str:
+    """``1,200.00 -> 900.00 USD (3 entities)`` for each currency, of what :meth:`~meshline_dagster.core.approvals.Total.as_json` gives."""
+    return "; ".join(
+        f"{Decimal(one['before']):,.2f} -> {Decimal(one['after']):,.2f} {currency or '(no currency)'} ({one['entities']:,} entities)"
+        for currency, one in money.items()
+    )

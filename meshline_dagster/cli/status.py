@@ -44,7 +44,7 @@ def status(
 
 
 def print_obstacles(state: dict[str, Any]) -> None:
-    """Pauses and failed verdicts: why nothing is posted."""
+    """Pauses, failed verdicts and what waits for an approval: why something is not posted."""
     for one in state["paused"]:
         typer.secho(one["text"], fg=typer.colors.YELLOW)
     for one in state["failed_verdicts"]:
@@ -52,18 +52,24 @@ def print_obstacles(state: dict[str, Any]) -> None:
             f"the writer refuses while this stands failed: {one['subject']} / {one['check']}: {one['detail']}",
             fg=typer.colors.RED,
         )
+    if state["approvals_waiting"]:
+        count = state["approvals_waiting"]
+        typer.secho(
+            f"decisions that somebody has to make: {count:,}; see `meshline approvals list`", fg=typer.colors.YELLOW
+        )
 
 
 def obstacles(store: "Store") -> dict[str, Any]:
-    """Pauses in force, the close calendar's included, and verdicts that stand failed, as plain JSON."""
+    """Pauses in force, the close calendar's included, verdicts that stand failed, and how many approvals wait, as plain JSON."""
     from meshline_dagster.core.pauses import frozen
+    from meshline_dagster.store.approvals import approvals
     from meshline_dagster.store.calendar import calendars
     from meshline_dagster.store.pauses import pauses_in_force
     from meshline_dagster.store.verdicts import failed_verdicts
 
     with store.read() as connection:
         paused, failed = pauses_in_force(connection), failed_verdicts(connection)
-        found, moment = calendars(connection), now()
+        found, moment, asked = calendars(connection), now(), approvals(connection)
     for destination, calendar in found.items():
         paused += frozen(calendar, destination, moment)
     later = [(name, one) for name, calendar in found.items() for one in calendar if one.start > moment]
@@ -72,6 +78,7 @@ def obstacles(store: "Store") -> dict[str, Any]:
         "paused": [_pause(one) for one in paused],
         "freezes_to_come": [_pause(one.as_pause(name)) for name, one in later],
         "failed_verdicts": [{"subject": one.subject, "check": one.check_name, "detail": one.detail} for one in failed],
+        "approvals_waiting": len(asked),
     }
 
 

@@ -3,28 +3,47 @@
 Rules, in order, for each event of an entity as the outbox has it now:
 
 - unknown to the ledger: plan it, unless the ledger already moved past its time: then it is superseded;
-- closed by an operator: settled like what is posted, so a difference is a *restatement*;
-- superseded otherwise, but the ledger has not moved past its time: it was taken back and is derived again, so a new revision is planned;
+- closed by an operator: settled like what is posted, so a difference is a *restatement*, for a person to look at;
+- superseded otherwise, but the ledger has not moved past its time: it was taken back and is derived again, so a new revision is planned; one
+  that a person has refused is planned again only by a replay, or when it is a master that an order needs;
 - known with the same fingerprint: nothing to do (a shadowed one is planned when the workflow has gone live);
-- known with another fingerprint: posted is frozen, so the difference is a *restatement*; if it surely never reached the ERP
-  (planned, shadowed, retry_due, rejected) a new revision replaces it, superseded at once when the ledger has moved past its time;
-  in every other state it is a *conflict*: never sent;
+- posted: frozen. When the state that stands in the ERP is derived with another content today, and no newer one comes, that is a *restatement candidate*: an
+  amendment with an event id of its own, which is sent only when a person approves it, and not asked for again when one has refused it;
+- known with another fingerprint: if it surely never reached the ERP (planned, shadowed, retry_due, rejected) a new revision replaces it,
+  superseded at once when the ledger has moved past its time; in every other state it is a *conflict*: never sent;
 - in the ledger, not sent, and no longer derived: superseded.
 
 What the workflow shadowed is released when it goes live, also of entities that the build left alone: nothing about them has changed.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from meshline_dagster.core.approvals import CANCEL
 from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.identity import fingerprint
 from meshline_dagster.core.ledger import BY_HAND, PostingState
+from meshline_dagster.core.restatements import amendment_id
 
-__all__ = ["EntityPlan", "KnownPosting", "NewPosting", "OutboxRow", "plan_entity", "release_shadowed"]
+__all__ = [
+    "REFUSED",
+    "RESTATED",
+    "EntityPlan",
+    "KnownPosting",
+    "NewPosting",
+    "OutboxRow",
+    "plan_entity",
+    "release_shadowed",
+]
+
+REFUSED = "approval_rejected"
+"""The cause of a posting that was superseded because a person refused to approve it."""
+
+RESTATED = "restated"
+"""The cause of an amendment that gives a posted order the content that it would have today."""
 
 _S = PostingState
 _NEVER_SENT = frozenset({_S.PLANNED, _S.SHADOWED, _S.RETRY_DUE})
@@ -66,6 +85,7 @@ class KnownPosting:
     fingerprint: str
     state: PostingState
     cause: str = ""
+    operation: str = ""
 
     @property
     def is_frozen(self) -> bool:
@@ -89,10 +109,10 @@ class EntityPlan:
     """What to do about one entity.
 
     Attributes:
-        insert: new ledger rows.
+        insert: new ledger rows; one with the cause :data:`RESTATED` is a restatement candidate.
         supersede: ``(posting id, cause)`` of rows that will not be sent.
         release: ids of shadowed rows that are planned now.
-        restatements: posted events, and events closed by hand, whose derivation differs today.
+        restatements: customers posted, and events closed by hand, whose derivation differs today: nothing of ours amends those.
         conflicts: events under way whose derivation differs today.
     """
 
@@ -103,8 +123,14 @@ class EntityPlan:
     conflicts: tuple[OutboxRow, ...] = ()
 
 
-def plan_entity(rows: Iterable[OutboxRow], known: Iterable[KnownPosting], *, live: bool) -> EntityPlan:
-    """Compare the outbox rows of one entity with its ledger rows (latest revision of each event)."""
+def plan_entity(
+    rows: Iterable[OutboxRow], known: Iterable[KnownPosting], *, live: bool, again: bool = False
+) -> EntityPlan:
+    """Compare the outbox rows of one entity with its ledger rows (latest revision of each event).
+
+    Args:
+        again: a replay asks: what a person has refused is planned once more.
+    """
     ordered = sorted(rows, key=lambda row: (row.event_time, row.event_id))
     ledger = {posting.event_id: posting for posting in known}
     if ordered and ordered[0].document_kind in _MASTERS:
@@ -113,23 +139,22 @@ def plan_entity(rows: Iterable[OutboxRow], known: Iterable[KnownPosting], *, liv
     insert: list[NewPosting] = []
     supersede: list[tuple[int, str]] = []
     release: list[int] = []
-    restatements: list[OutboxRow] = []
     conflicts: list[OutboxRow] = []
-    reached = _reached(ledger.values()) or _stands_cancelled(ordered, ledger)
+    standing = _standing(ledger.values())
+    reached = standing.event_time if standing is not None else _stands_cancelled(ordered, ledger)
 
     def add(row: OutboxRow, revision: int, cause: str) -> None:
         late = reached is not None and row.event_time < reached
         state, cause = (_S.SUPERSEDED, "late_older_state") if late else (start, cause)
         insert.append(NewPosting(row, revision, fingerprint(row.payload), state, cause))
 
-    for row in ordered:
+    frozen = {posting.event_id for posting in ledger.values() if posting.is_frozen}
+    for row in [one for one in ordered if one.event_id not in frozen]:
         digest, have = fingerprint(row.payload), ledger.get(row.event_id)
         if have is None:
             add(row, 1, "derived")
-        elif have.is_frozen:
-            restatements += [row] if have.fingerprint != digest else []
         elif have.state is _S.SUPERSEDED:
-            if reached is None or row.event_time > reached:
+            if _may_return(have, row, again=again) and (reached is None or row.event_time > reached):
                 add(row, have.revision + 1, "derived_again")
         elif have.fingerprint == digest:
             release += [have.id] if have.state is _S.SHADOWED and live else []
@@ -138,8 +163,51 @@ def plan_entity(rows: Iterable[OutboxRow], known: Iterable[KnownPosting], *, liv
             add(row, have.revision + 1, "rederived")
         else:
             conflicts.append(row)
+    restatements = [one for one in ordered if one.event_id in frozen and _is_for_people(one, ledger[one.event_id])]
+    to_be_sent = {new.row.event_id for new in insert if new.state is not _S.SUPERSEDED}
+    to_be_sent |= {posting.event_id for posting in ledger.values() if posting.state in _NEVER_SENT}
+    candidate = _restatement(ordered, standing, to_be_sent) if live else None
+    if candidate is not None:
+        insert += _new_candidate(candidate, ledger.get(candidate.event_id))
+        ordered.append(candidate)
     supersede += _no_longer_derived(ordered, ledger)
     return EntityPlan(tuple(insert), tuple(supersede), tuple(release), tuple(restatements), tuple(conflicts))
+
+
+def _is_for_people(row: OutboxRow, have: KnownPosting) -> bool:
+    """It would be posted differently today, and nothing of ours amends it: a customer, or what an operator dealt with himself."""
+    ours = have.state is _S.POSTED and row.document_kind not in _MASTERS
+    return not ours and have.fingerprint != fingerprint(row.payload)
+
+
+def _restatement(
+    ordered: Sequence[OutboxRow], standing: KnownPosting | None, to_be_sent: Collection[str]
+) -> OutboxRow | None:
+    """The amendment that would bring what stands in the ERP to today's derivation of the same state; None when a newer state comes
+    anyway. Masters are the ERP's by then.
+    """
+    if standing is None or standing.state is not _S.POSTED or not ordered or ordered[0].document_kind in _MASTERS:
+        return None
+    if any(row.event_time > standing.event_time and row.event_id in to_be_sent for row in ordered):
+        return None
+    newest = next((row for row in reversed(ordered) if row.event_time == standing.event_time), None)
+    if newest is None:
+        return None
+    digest, cancelled = fingerprint(newest.payload), newest.payload.get("status") == "cancelled"
+    if digest == standing.fingerprint:
+        return None
+    if cancelled and standing.operation == CANCEL:
+        return None
+    operation = CANCEL if cancelled else "amend"
+    return replace(newest, event_id=amendment_id(standing.event_id, digest), operation=operation)
+
+
+def _new_candidate(row: OutboxRow, have: KnownPosting | None) -> list[NewPosting]:
+    """None when it waits or is on its way already, and none when a person has refused it."""
+    if have is not None and (have.state is not _S.SUPERSEDED or have.cause == REFUSED):
+        return []
+    revision = 1 if have is None else have.revision + 1
+    return [NewPosting(row, revision, fingerprint(row.payload), _S.PLANNED, RESTATED)]
 
 
 def release_shadowed(known: Iterable[KnownPosting], wanted: Collection[int]) -> EntityPlan:
@@ -150,7 +218,8 @@ def release_shadowed(known: Iterable[KnownPosting], wanted: Collection[int]) -> 
     """
     ledger = list(known)
     shadowed = [posting for posting in ledger if posting.state is _S.SHADOWED and posting.id in wanted]
-    reached = _reached(ledger)
+    standing = _standing(ledger)
+    reached = None if standing is None else standing.event_time
     late = [posting.id for posting in shadowed if reached is not None and posting.event_time < reached]
     return EntityPlan(
         supersede=tuple((one, "late_older_state") for one in late),
@@ -165,6 +234,10 @@ def _no_longer_derived(ordered: Iterable[OutboxRow], ledger: Mapping[str, KnownP
             yield posting.id, "no_longer_derived"
 
 
+def _may_return(have: KnownPosting, row: OutboxRow, *, again: bool) -> bool:
+    return have.cause != REFUSED or again or row.document_kind in _MASTERS
+
+
 def _create_only(ordered: list[OutboxRow], ledger: Mapping[str, KnownPosting]) -> list[OutboxRow]:
     """Masters are created once: as soon as one version is on its way, other versions are left to the ERP's owners."""
     under_way = [row for row in ordered if row.event_id in ledger]
@@ -172,11 +245,11 @@ def _create_only(ordered: list[OutboxRow], ledger: Mapping[str, KnownPosting]) -
     return under_way if settled else ordered
 
 
-def _reached(ledger: Iterable[KnownPosting]) -> datetime | None:
-    """The time of the newest state that has reached, or may have reached, the ERP: by us, or by an operator's hand."""
+def _standing(ledger: Iterable[KnownPosting]) -> KnownPosting | None:
+    """The newest state that has reached, or may have reached, the ERP: by us, or by an operator's hand."""
     stays = _NEVER_SENT | {_S.REJECTED, _S.SUPERSEDED}
-    gone = [posting.event_time for posting in ledger if posting.state not in stays or posting.is_frozen]
-    return max(gone, default=None)
+    gone = [posting for posting in ledger if posting.state not in stays or posting.is_frozen]
+    return max(gone, key=lambda posting: (posting.event_time, posting.id), default=None)
 
 
 def _stands_cancelled(ordered: Iterable[OutboxRow], ledger: Mapping[str, KnownPosting]) -> datetime | None:
@@ -188,6 +261,7 @@ def _stands_cancelled(ordered: Iterable[OutboxRow], ledger: Mapping[str, KnownPo
         if row.payload.get("status") == "cancelled"
         and (have := ledger.get(row.event_id)) is not None
         and have.state is _S.SUPERSEDED
+        and have.cause != REFUSED
         and not any(time < row.event_time for time in waiting)
     ]
     return max(times, default=None)

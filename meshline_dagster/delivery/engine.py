@@ -26,9 +26,11 @@ from meshline_dagster.delivery.outage import OutageGuard, Signal
 from meshline_dagster.delivery.pace import Pace
 from meshline_dagster.delivery.recorder import Recorder
 from meshline_dagster.delivery.requests import Requests
+from meshline_dagster.delivery.reversals import Excess, ReversalGuard
 from meshline_dagster.delivery.session import DeliveryReport, Session, utc_now
 from meshline_dagster.delivery.shards import ShardLeases
 from meshline_dagster.erp.protocol import ErpWriter
+from meshline_dagster.store.approvals import waiting_count
 from meshline_dagster.store.backlogs import backlog_key
 from meshline_dagster.store.calendar import remember_calendar
 from meshline_dagster.store.engine import Store
@@ -109,13 +111,16 @@ async def _connect(writer: ErpWriter) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """The ledger at the beginning of a pass: what is due, when the next thing is, and whether another run holds shards with work."""
+    """The ledger at the beginning of a pass: what is due, when the next thing is, whether another run holds shards with work, and what
+    would take back too much.
+    """
 
     now: datetime
     due: Sequence[Posting]
     later: datetime | None
     elsewhere: bool
     outdated: Sequence[Posting]
+    excess: Excess | None
 
 
 class _Delivery:
@@ -142,6 +147,7 @@ class _Delivery:
         self.pace = Pace(session)
         self.guard = OutageGuard(session, self.pace, limit=session.options.failures)
         self.holds = Holds(session, self.guard)
+        self.reversals = ReversalGuard(session)
 
     async def run(self) -> None:
         """Work until nothing is due any more or patience ends."""
@@ -180,6 +186,7 @@ class _Delivery:
                 limit=_PASS,
                 held=self.holds.condition,
             )
+            self.report.unapproved = waiting_count(connection, self.options.destination)
         self.report.waiting = len(left)
         self.report.backlog = 0 if self.holds.backlog is None else self.holds.backlog.count
         self.report.outage = self.guard.is_open
@@ -193,6 +200,9 @@ class _Delivery:
         shards = await asyncio.to_thread(self.leases.take)
         seen = self._look(shards, recorder)
         await self._mind_backlog(recorder, seen.now)
+        if seen.excess is not None:
+            await asyncio.to_thread(self.reversals.hold, seen.excess)
+            return True
         if seen.outdated:
             await recorder.coalesce(seen.outdated)
             return seen.now < deadline
@@ -224,9 +234,10 @@ class _Delivery:
             outdated = outdated_states(connection, to, shards, held=held) if self.options.coalesce else []
             recorder.open_exceptions |= open_keys(connection, "delivery")
             recorder.refused = refused_states(connection, to)
+            excess = self.reversals.check(connection)
         if self.pace.is_delayed:
             due, later = [], self.pace.not_before
-        return _Seen(now, due, later, bool(elsewhere), outdated)
+        return _Seen(now, due, later, bool(elsewhere), outdated, excess)
 
     async def _mind_backlog(self, recorder: Recorder, now: datetime) -> None:
         key = backlog_key(self.options.destination)

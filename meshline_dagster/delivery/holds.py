@@ -16,6 +16,7 @@ from meshline_dagster.delivery.backlog import waiting_backlog
 from meshline_dagster.delivery.gates import pauses_now
 from meshline_dagster.delivery.outage import OutageGuard
 from meshline_dagster.delivery.session import Session
+from meshline_dagster.store.approvals import anything_unapproved, unapproved
 from meshline_dagster.store.backlogs import released_through, unreleased
 from meshline_dagster.store.pauses import held
 from meshline_dagster.store.postings import Posting
@@ -26,7 +27,7 @@ _FRESH = timedelta(seconds=0.5)
 
 
 class Holds:
-    """The pauses of one delivery's destination, the calendar's included, its breaker, and the backlog that waits for release.
+    """The pauses of one delivery's destination, the calendar's included, its breaker, the backlog that waits for release, and approvals.
 
     Attributes:
         backlog: what waits for release; None when nothing does.
@@ -37,6 +38,7 @@ class Holds:
         self._store, self._options, self._clock = session.store, session.options, session.clock
         self._pauses: list[Pause] = []
         self.backlog: Backlog | None = None
+        self._awaits_approval = False
         self._at: datetime | None = None
         self._reading = asyncio.Lock()
 
@@ -49,6 +51,7 @@ class Holds:
     def read_all(self, connection: Connection) -> None:
         """Look now, at the backlog too: its figures cost more, and change only with a plan or a release."""
         self.read(connection)
+        self._awaits_approval = anything_unapproved(connection, self._options.destination)
         self.backlog = waiting_backlog(connection, self._options)
         self._released = 0 if self.backlog is None else released_through(connection, self._options.destination)
 
@@ -70,6 +73,8 @@ class Holds:
     def condition(self) -> ColumnElement[bool] | None:
         """The condition over ``posting`` that a row is held back; None when nothing is."""
         conditions = [held(pause.scope for pause in self._pauses)] if self._pauses else []
+        if self._awaits_approval:
+            conditions.append(unapproved())
         if self.backlog is not None:
             conditions.append(unreleased(self._released))
         return or_(*conditions) if conditions else None

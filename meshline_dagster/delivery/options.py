@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from meshline_dagster.core.backlog import NO_LIMITS, BacklogLimits
 from meshline_dagster.core.pauses import Freeze
+from meshline_dagster.core.reversals import NO_REVERSAL_LIMITS, ReversalLimits
 
 __all__ = ["DeliveryOptions", "MissingCustomer", "Mode"]
 
@@ -43,6 +44,8 @@ class DeliveryOptions:
         burst: requests that may start at once after a pause; None: a second's.
         backlog: above these limits, what is open waits for an operator's release.
         freezes: the close calendar: times in which nothing is posted.
+        approve_replays: whether the writes that a replay plans anew wait for an approval.
+        reversals: what one delivery takes back of what the ERP holds without an approval.
         patience: seconds to wait in one run for retries, unsettled answers and shards held by other runs.
     """
 
@@ -62,3 +65,5 @@ class DeliveryOptions:
     burst: int | None = None
     backlog: BacklogLimits = NO_LIMITS
     freezes: tuple[Freeze, ...] = ()
+    approve_replays: bool = True
+    reversals: ReversalLimits = NO_REVERSAL_LIMITS

@@ -1,7 +1,7 @@
 """Plan: the outbox of a build enters the ledger. One transaction; a second plan of the same outbox changes nothing."""
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,26 +10,38 @@ import pyarrow as pa
 from sqlalchemy import Connection
 
 from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.identity import posting_key
 from meshline_dagster.core.ledger import PostingState
-from meshline_dagster.core.postings import EntityPlan, NewPosting, OutboxRow, plan_entity, release_shadowed
+from meshline_dagster.core.postings import (
+    RESTATED,
+    EntityPlan,
+    NewPosting,
+    OutboxRow,
+    plan_entity,
+    release_shadowed,
+)
+from meshline_dagster.delivery.approvals import ReplayScope, let_wait
 from meshline_dagster.delivery.behind import changed_details
 from meshline_dagster.delivery.findings import conflict_trace_key
 from meshline_dagster.delivery.options import DeliveryOptions, Mode
+from meshline_dagster.store.approvals import void_empty
 from meshline_dagster.store.builds import mark_planned
 from meshline_dagster.store.counters import next_values
 from meshline_dagster.store.engine import Store
 from meshline_dagster.store.exceptions import Finding, raise_exceptions
 from meshline_dagster.store.ledger_writes import Change, change_states, insert_postings
-from meshline_dagster.store.postings import known_postings, postings_of
+from meshline_dagster.store.postings import Posting, known_postings, postings_by_key, postings_of
 from meshline_dagster.store.shadowed import releasable
 from meshline_dagster.store.waiting import set_detail
 
-__all__ = ["PlanReport", "outbox_rows", "plan"]
+__all__ = ["PlanReport", "entity_plans", "outbox_rows", "plan"]
 
 
 @dataclass(frozen=True, slots=True)
 class PlanReport:
-    """How many ledger rows one plan wrote, by what it did."""
+    """How many ledger rows one plan wrote, by what it did. ``restatements`` are amendments that wait for approval now,
+    and customers and events closed by hand that would be posted differently.
+    """
 
     planned: int = 0
     shadowed: int = 0
@@ -70,6 +82,7 @@ def plan(
     build_id: str | None,
     actor: str,
     now: datetime,
+    scope: ReplayScope | None = None,
 ) -> PlanReport:
     """Bring the ledger in step with the outbox rows of the touched entities; live, also plan what was shadowed of all others.
 
@@ -78,29 +91,57 @@ def plan(
         touched: entity keys that the build looked at, also those that have no postable event any more.
         build_id: the build to mark as planned in the same transaction.
         actor: who plans, for the audit log: the run id.
+        scope: the replay that the build covers: what it plans anew may wait for an approval.
     """
-    by_entity: dict[str, list[OutboxRow]] = {key: [] for key in touched}
-    live = options.mode is Mode.LIVE
-    for row in rows:
-        if not live or _is_after_cutover(row, options):
-            by_entity.setdefault(row.entity_key, []).append(row)
+    outbox = list(rows)
     with store.write() as connection:
         next_values(connection, f"plan:{options.destination}")  # one plan at a time for a destination
-        known = known_postings(connection, options.destination, list(by_entity))
-        plans = [
-            plan_entity(found, known.get(key, ()), live=live)
-            for key, found in by_entity.items()
-            if found or key in known
-        ]
+        plans = entity_plans(connection, outbox, touched, options, scope)
         _write(connection, plans, options, actor, now)
-        released = _gone_live(connection, options, by_entity) if live else []
-        if released:
+        released: list[EntityPlan] = []
+        if options.mode is Mode.LIVE:
+            asks = scope if options.approve_replays else None
+            sendable = _sendable(connection, plans, options, everything=asks is not None)
+            let_wait(connection, sendable, asks, destination=options.destination, actor=actor, now=now)
+            released = _gone_live(connection, options, {*touched, *(row.entity_key for row in outbox)})
             _write(connection, released, options, actor, now)
+        void_empty(connection, options.destination, actor=actor, now=now)
         if build_id is not None:
             mark_planned(connection, build_id, now=now)
         for key, detail in changed_details(connection, options.destination).items():
             set_detail(connection, key, detail)
     return _report([*plans, *released])
+
+
+def entity_plans(
+    connection: Connection,
+    rows: Iterable[OutboxRow],
+    touched: Sequence[str],
+    options: DeliveryOptions,
+    scope: ReplayScope | None,
+) -> list[EntityPlan]:
+    """Compare outbox and ledger, entity by entity; nothing is written. Arguments as of :func:`plan`."""
+    live = options.mode is Mode.LIVE
+    by_entity: dict[str, list[OutboxRow]] = {key: [] for key in touched}
+    for row in rows:
+        if not live or _is_after_cutover(row, options):
+            by_entity.setdefault(row.entity_key, []).append(row)
+    if scope is not None:
+        by_entity = _limited(by_entity, scope)
+    replayed = scope.entities if scope is not None else frozenset()
+    known = known_postings(connection, options.destination, list(by_entity))
+    return [
+        plan_entity(found, known.get(key, ()), live=live, again=key in replayed)
+        for key, found in by_entity.items()
+        if found or key in known
+    ]
+
+
+def _limited(by_entity: Mapping[str, list[OutboxRow]], scope: ReplayScope) -> dict[str, list[OutboxRow]]:
+    """Without the entities that a replay touches though it was limited to others."""
+    only = scope.replay.entities or frozenset()
+    masters = frozenset(row.depends_on for key in only for row in by_entity.get(key, ()) if row.depends_on)
+    return {key: found for key, found in by_entity.items() if not scope.leaves_out(key, masters)}
 
 
 def _write(
@@ -144,13 +185,28 @@ def _restatement(row: OutboxRow, options: DeliveryOptions) -> Finding:
         origin="delivery",
         code="restatement_candidate",
         title=f"{row.entity_key} would be posted differently today",
-        detail="The event is posted, or closed by hand, and frozen; rules, mappings or code have changed since.",
+        detail="The customer is posted, or the event is closed by hand, and frozen; rules, mappings or code have changed since.",
         fix="Compare the ERP document with the event. If the new derivation is right, have finance amend the document in the ERP, and the "
         f"CRM say the same; then `meshline exceptions resolve {key} --reason TEXT`.",
         owner="finance",
         priority="P3",
         **_about(row),
     )
+
+
+def _sendable(
+    connection: Connection, plans: Sequence[EntityPlan], options: DeliveryOptions, *, everything: bool
+) -> list[Posting]:
+    """The rows that may be sent by this plan and could not before; without ``everything`` the restatement candidates alone."""
+    keys = [
+        posting_key(options.destination, new.row.event_id, new.revision)
+        for one in plans
+        for new in one.insert
+        if new.state is PostingState.PLANNED and (everything or new.cause == RESTATED)
+    ]
+    released = [posting_id for one in plans for posting_id in one.release] if everything else []
+    found = [*postings_by_key(connection, keys), *postings_of(connection, released)]
+    return sorted(found, key=lambda row: (row.event_time, row.id))
 
 
 def _conflict(row: OutboxRow, options: DeliveryOptions) -> Finding:
@@ -179,13 +235,14 @@ def _about(row: OutboxRow) -> dict[str, Any]:
 
 
 def _report(plans: Sequence[EntityPlan]) -> PlanReport:
-    states = [row.state for one in plans for row in one.insert]
-    late: list[NewPosting] = [row for one in plans for row in one.insert if row.state is PostingState.SUPERSEDED]
+    fresh: list[NewPosting] = [row for one in plans for row in one.insert]
+    states = [row.state for row in fresh]
+    restatements = sum(row.cause == RESTATED for row in fresh)
     return PlanReport(
-        planned=states.count(PostingState.PLANNED),
+        planned=states.count(PostingState.PLANNED) - restatements,
         shadowed=states.count(PostingState.SHADOWED),
-        superseded=len(late) + sum(len(one.supersede) for one in plans),
+        superseded=states.count(PostingState.SUPERSEDED) + sum(len(one.supersede) for one in plans),
         released=sum(len(one.release) for one in plans),
-        restatements=sum(len(one.restatements) for one in plans),
+        restatements=restatements + sum(len(one.restatements) for one in plans),
         conflicts=sum(len(one.conflicts) for one in plans),
     )

@@ -22,6 +22,7 @@ class DeliveryReport:
 
     Attributes:
         backlog: postings that wait for an operator's release.
+        unapproved: postings that wait for an approval.
         waiting: entities that still have an open posting which nothing holds back but time.
     """
 
@@ -32,6 +33,7 @@ class DeliveryReport:
     outage: bool = False
     waiting: int = 0
     backlog: int = 0
+    unapproved: int = 0
 
     def count(self, outcome: str) -> None:
         """Add one."""

@@ -18,6 +18,7 @@ from meshline_dagster.orchestration.modes import RunMode
 from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.settings import SyncSettings
 from meshline_dagster.orchestration.turns import why_wait
+from meshline_dagster.store.approvals import unapproved
 from meshline_dagster.store.backlogs import released_through, unreleased
 from meshline_dagster.store.breakers import breaker_of
 from meshline_dagster.store.engine import Store
@@ -73,7 +74,7 @@ def why_drain(store: Store, options: DeliveryOptions, *, now: datetime) -> tuple
             check_gates(connection, options, now=now)
         except GateError as error:
             return False, str(error)
-        paused = held(pause.scope for pause in pauses_now(connection, options, now=now))
+        paused = held(pause.scope for pause in pauses_now(connection, options, now=now)) | unapproved()
         if waiting_backlog(connection, options) is not None:
             paused |= unreleased(released_through(connection, options.destination))
         shards = range(options.shards)

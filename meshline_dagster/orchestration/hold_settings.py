@@ -1,4 +1,6 @@
-"""What holds postings back, in a sync's YAML: the close calendar, how large a backlog may be, how fast requests may follow."""
+"""What holds postings back, in a sync's YAML: the close calendar, how large a backlog may be, what takes an approval, how fast
+requests may follow.
+"""
 
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -6,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-__all__ = ["BacklogSettings", "FreezeSettings", "LimitSettings"]
+__all__ = ["ApprovalSettings", "BacklogSettings", "FreezeSettings", "LimitSettings"]
 
 
 def _instant(value: Any, *, last: bool) -> Any:
@@ -56,6 +58,23 @@ class BacklogSettings(BaseModel):
 
     count: int | None = Field(10_000, gt=0)
     amounts: dict[str, Decimal] = {}
+
+
+class ApprovalSettings(BaseModel):
+    """What waits until somebody approves it: see `meshline approvals`. Restatements always do.
+
+    Attributes:
+        replays: whether the writes that a replay plans anew wait.
+        max_reversals: orders of the ERP that one run may cancel without an approval; null: any number.
+        max_reversal_share: the part of the orders that are open in the ERP, by count and by the money of each currency, that they may
+            be, in [0, 1]; judged from ten reversals on. null: any part.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    replays: bool = True
+    max_reversals: int | None = Field(50, ge=0)
+    max_reversal_share: Decimal | None = Field(Decimal("0.05"), ge=0, le=1)
 
 
 class LimitSettings(BaseModel):

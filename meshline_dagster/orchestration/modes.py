@@ -7,7 +7,13 @@ from enum import StrEnum
 
 import dagster as dg
 
-__all__ = ["MODE_TAG", "SYNC_TAG", "RunMode", "run_mode"]
+__all__ = ["AUTHOR_TAG", "ENTITIES_TAG", "MODE_TAG", "SYNC_TAG", "RunMode", "run_mode"]
+
+AUTHOR_TAG = "meshline/requested_by"
+"""Who asked for this replay, as far as whoever launched it says."""
+
+ENTITIES_TAG = "meshline/entities"
+"""A JSON list of the entities that delivery may plan anew because of this replay; without it, all."""
 
 MODE_TAG = "meshline/mode"
 SYNC_TAG = "meshline/sync"

@@ -5,6 +5,7 @@ CRM: it reports what is landed for its partitions, and asks for their replay. A 
 when asked for by name.
 """
 
+import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -16,7 +17,7 @@ from meshline_dagster.crm.poll import PollResult, poll, re_extract
 from meshline_dagster.crm.protocol import Feed
 from meshline_dagster.crm.schema_change import schema_changes
 from meshline_dagster.orchestration.findings import poll_findings
-from meshline_dagster.orchestration.modes import RunMode, run_mode
+from meshline_dagster.orchestration.modes import AUTHOR_TAG, ENTITIES_TAG, RunMode, run_mode
 from meshline_dagster.orchestration.partitions import change_days, partition_range
 from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.samples import sample
@@ -91,14 +92,27 @@ def raw_asset(
             _raise_left_out(meshline, result)
             metadata |= poll_metadata(result)
         if mode is not RunMode.POLL:
-            with meshline.store().write() as connection:
-                request_replay(connection, first, last, run_id=context.run.run_id, now=datetime.now(UTC))
+            _request_replay(context, meshline, first, last)
         return dg.MaterializeResult(
             metadata=metadata | landed_metadata(meshline, feed_name, first, last),
             check_results=[_schema_check(meshline, feed_name, result)],
         )
 
     return _raw
+
+
+def _request_replay(context: dg.AssetExecutionContext, meshline: MeshlineResource, first: date, last: date) -> None:
+    tags = context.run.tags
+    with meshline.store().write() as connection:
+        request_replay(
+            connection,
+            first,
+            last,
+            run_id=context.run.run_id,
+            now=datetime.now(UTC),
+            requested_by=tags.get(AUTHOR_TAG),
+            entities=json.loads(tags[ENTITIES_TAG]) if ENTITIES_TAG in tags else None,
+        )
 
 
 def poll_feed(settings: SyncSettings, meshline: MeshlineResource, feed: Feed, *, run_id: str) -> PollResult:

@@ -14,11 +14,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from meshline_dagster.core.backlog import BacklogLimits
 from meshline_dagster.core.errors import ConfigError
 from meshline_dagster.core.pauses import Freeze
+from meshline_dagster.core.reversals import ReversalLimits
 from meshline_dagster.crm.compaction import KEEP, MOST_FILES
 from meshline_dagster.crm.filedrop_layout import FileColumn, FileFormat, FileLayout
 from meshline_dagster.crm.protocol import FieldType
 from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
-from meshline_dagster.orchestration.hold_settings import BacklogSettings, FreezeSettings, LimitSettings
+from meshline_dagster.orchestration.hold_settings import (
+    ApprovalSettings,
+    BacklogSettings,
+    FreezeSettings,
+    LimitSettings,
+)
 from meshline_dagster.warehouse.records import Policy
 
 __all__ = [
@@ -213,6 +219,7 @@ class SyncSettings(_Settings):
         effective_from: deals booked before this day are pre-cutover. Required for live outside a sandbox.
         limits: how fast requests may follow, and what an outage is.
         backlog: how much may be posted without a release.
+        approvals: what waits until somebody approves it.
         freezes: the close calendar: when nothing is posted.
         poll_seconds: how often the sensor asks the CRM.
     """
@@ -232,6 +239,7 @@ class SyncSettings(_Settings):
     compaction: CompactionSettings = CompactionSettings()
     freezes: tuple[FreezeSettings, ...] = ()
     backlog: BacklogSettings = BacklogSettings()
+    approvals: ApprovalSettings = ApprovalSettings()
     limits: LimitSettings = LimitSettings()
 
     @property
@@ -274,5 +282,7 @@ class SyncSettings(_Settings):
             rate_per_second=self.limits.rate_per_second,
             burst=self.limits.burst,
             backlog=BacklogLimits(self.backlog.count, self.backlog.amounts),
+            approve_replays=self.approvals.replays,
+            reversals=ReversalLimits(self.approvals.max_reversals, self.approvals.max_reversal_share),
             freezes=tuple(Freeze(one.start, one.end, one.selling_entity, one.reason) for one in self.freezes),
         )

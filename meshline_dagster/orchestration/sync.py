@@ -10,6 +10,7 @@ from meshline_dagster.orchestration.derive import derive_assets
 from meshline_dagster.orchestration.drain_sensor import drain_sensor
 from meshline_dagster.orchestration.modes import MODE_TAG, SYNC_TAG, RunMode
 from meshline_dagster.orchestration.poll_sensor import poll_sensor
+from meshline_dagster.orchestration.preview import preview_job
 from meshline_dagster.orchestration.raw import raw_asset
 from meshline_dagster.orchestration.readback import read_back_asset, read_back_key
 from meshline_dagster.orchestration.recon_checks import reconciliation_checks
@@ -26,7 +27,8 @@ def build_sync(settings: SyncSettings, *, meshline: MeshlineResource | None = No
 
     The job ``<name>_sync`` runs the whole graph: as a poll when the sensor asks for it, as a replay otherwise. The job ``<name>_checks``
     reads the ERP back, compares, and runs every check of ours. The job ``<name>_re_extract`` reads change days from the source again; the
-    sensor then has what it found built. The job ``<name>_drain`` delivers what is due in the ledger. The job ``<name>_compaction`` keeps the landing zone in few files.
+    sensor then has what it found built. The job ``<name>_drain`` delivers what is due in the ledger. The job ``<name>_replay_preview``
+    says what a replay would send. The job ``<name>_compaction`` keeps the landing zone in few files.
 
     Args:
         meshline: where the stores are; by default what the environment says.
@@ -65,7 +67,7 @@ def build_sync(settings: SyncSettings, *, meshline: MeshlineResource | None = No
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,
-        jobs=[sync_job, check_job, re_extract_job, drain_job, compaction_job(settings)],
+        jobs=[sync_job, check_job, re_extract_job, drain_job, compaction_job(settings), preview_job(settings, feeds)],
         resources={"meshline": meshline or MeshlineResource()},
         executor=dg.in_process_executor,
     )

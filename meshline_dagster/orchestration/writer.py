@@ -4,6 +4,7 @@ It asks the ops store itself whether it may post, since anybody can launch it al
 in the ledger, and the next run goes on from there.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,7 @@ import dagster as dg
 import pyarrow.parquet as pq
 
 from meshline_dagster.core.errors import GateError, PausedError
+from meshline_dagster.delivery.approvals import ReplayScope
 from meshline_dagster.delivery.engine import DeliveryReport, deliver
 from meshline_dagster.delivery.gates import check_verdicts
 from meshline_dagster.delivery.loop import run_delivery
@@ -21,10 +23,11 @@ from meshline_dagster.orchestration.connect import connect_writer
 from meshline_dagster.orchestration.modes import RunMode, run_mode
 from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.settings import SyncSettings
+from meshline_dagster.store.builds import Replay, replay_of
 from meshline_dagster.store.ledger_reports import ledger_summary
 from meshline_dagster.warehouse.publish import published
 
-__all__ = ["drain_options", "plan_published", "postings_asset", "postings_key"]
+__all__ = ["drain_options", "plan_published", "postings_asset", "postings_key", "replay_scope"]
 
 _BATCH = 5_000
 _PATIENCE = 10.0
@@ -83,15 +86,30 @@ def plan_published(settings: SyncSettings, meshline: MeshlineResource, *, actor:
     current = published(meshline.published_path)
     if current is None:
         return PlanReport()
+    touched = pq.read_table(current.path("touched")).to_pylist()
+    with meshline.store().read() as connection:
+        replay = replay_of(connection, current.build_id)
     return plan(
         meshline.store(),
         outbox_rows(pq.read_table(current.path("outbox"))),
-        touched=pq.read_table(current.path("touched"), columns=["entity_key"])["entity_key"].to_pylist(),
+        touched=[row["entity_key"] for row in touched],
+        scope=replay_scope(replay, touched),
         options=settings.delivery(),
         build_id=current.build_id,
         actor=actor,
         now=datetime.now(UTC),
     )
+
+
+def replay_scope(replay: Replay | None, touched: Sequence[Mapping[str, Any]]) -> ReplayScope | None:
+    """What of a build's entities only a replay touches; None for a build that covers none.
+
+    Args:
+        touched: the published rows; a publication of an older version does not say ``by_replay``.
+    """
+    if replay is None:
+        return None
+    return ReplayScope(replay, frozenset(row["entity_key"] for row in touched if row.get("by_replay")))
 
 
 def _metadata(
@@ -114,4 +132,5 @@ def _metadata(
         "waiting": report.waiting,
         "outage": report.outage,
         "backlog waiting for release": report.backlog,
+        "waiting for approval": report.unapproved,
     }

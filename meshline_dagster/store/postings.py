@@ -42,6 +42,7 @@ __all__ = [
     "open_shards",
     "outdated_states",
     "posting_by_key",
+    "postings_by_key",
     "postings_of",
     "refused_states",
 ]
@@ -85,7 +86,7 @@ _COLUMNS = [posting.c[name] for name in Posting.__dataclass_fields__]
 
 
 _MOST_AT_ONCE = 5_000
-_KNOWN = ("entity_key", "id", "event_id", "revision", "event_time", "fingerprint", "state", "cause")
+_KNOWN = ("entity_key", "id", "event_id", "revision", "event_time", "fingerprint", "state", "cause", "operation")
 
 _KIND, _STATE = (list(Posting.__dataclass_fields__).index(name) for name in ("document_kind", "state"))
 
@@ -108,8 +109,8 @@ def known_postings(
         .where(posting.c.destination == destination, among(connection, posting.c.entity_key, entity_keys))
         .order_by(posting.c.revision)
     )
-    for entity, posting_id, event_id, revision, time, digest, state, cause in connection.execute(query):
-        known = KnownPosting(posting_id, event_id, revision, time, digest, PostingState(state), cause)
+    for entity, posting_id, event_id, revision, time, digest, state, *rest in connection.execute(query):
+        known = KnownPosting(posting_id, event_id, revision, time, digest, PostingState(state), *rest)
         found[entity, event_id] = known
     grouped: dict[str, list[KnownPosting]] = {}
     for (entity, _), known in found.items():
@@ -132,6 +133,12 @@ def posting_by_key(connection: Connection, key: str) -> Posting | None:
     """The ledger row with this idempotency key; None when there is none."""
     row = connection.execute(select(*_COLUMNS).where(posting.c.key == key)).first()
     return None if row is None else _from_row(row)
+
+
+def postings_by_key(connection: Connection, keys: Sequence[str]) -> list[Posting]:
+    """Ledger rows by idempotency key, in sequence."""
+    query = select(*_COLUMNS).where(among(connection, posting.c.key, keys)).order_by(posting.c.event_time, posting.c.id)
+    return [_from_row(row) for row in connection.execute(query)]
 
 
 def due_postings(

@@ -27,6 +27,7 @@ from meshline_dagster.store.types import Amount, UtcDateTime
 
 __all__ = [
     "alert_sent",
+    "approval",
     "attempt",
     "audit_entry",
     "backlog_release",
@@ -40,6 +41,7 @@ __all__ = [
     "is_dead",
     "is_open",
     "is_posted",
+    "is_reversal",
     "landing_file",
     "lease",
     "mapping",
@@ -49,6 +51,7 @@ __all__ = [
     "rate",
     "replay_request",
     "verdict",
+    "waiting_posting",
 ]
 
 metadata = MetaData(
@@ -166,7 +169,7 @@ posting = Table(
     Index(None, "destination", "entity_key"),
     Index(None, "destination", "state"),
 )
-# Two partial indexes stand in migration 0002 only: declared here they would load every PostgreSQL dialect at import.
+# Three partial indexes stand in migrations only: declared here they would load every PostgreSQL dialect at import.
 
 
 def is_open(of: NamedFromClause) -> TextClause:
@@ -177,6 +180,11 @@ def is_open(of: NamedFromClause) -> TextClause:
 def is_dead(of: NamedFromClause) -> TextClause:
     """The condition of the partial index over dead postings."""
     return text(f"{of.name}.{_DEAD}")
+
+
+def is_reversal(of: NamedFromClause) -> TextClause:
+    """The condition of the partial index over planned cancellations."""
+    return text(f"{of.name}.operation = 'cancel' AND {of.name}.state = 'planned'")
 
 
 def is_posted(of: NamedFromClause) -> TextClause:
@@ -268,7 +276,35 @@ mapping = Table(
     Column("revoked_by", String(100)),
 )
 
-# One range of change days that somebody asked to have derived and delivered again.
+# One set of writes, by its digest, that somebody has to approve before they are sent. Decided once; void when nothing of it is left.
+approval = Table(
+    "approval",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("destination", String(60), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("role", String(20), nullable=False),
+    Column("subject", String(300), nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("requested_at", UtcDateTime, nullable=False),
+    Column("decision", String(10)),
+    Column("decided_by", String(100)),
+    Column("decided_at", UtcDateTime),
+    Column("reason", Text),
+    CheckConstraint("kind IN ('replay', 'reversals', 'restatement')", name="kind"),
+    CheckConstraint("decision IN ('approved', 'rejected', 'void')", name="decision"),
+    Index(None, "destination", "decision"),
+)
+
+# One posting that is sent only once its digest is approved.
+waiting_posting = Table(
+    "waiting_posting",
+    metadata,
+    Column("posting_id", _ID, ForeignKey("posting.id"), primary_key=True, autoincrement=False),
+    Column("digest", String(64), ForeignKey("approval.digest"), nullable=False, index=True),
+)
+
+# One range of change days that somebody asked to have derived and delivered again; `entities` limits it (a JSON list, null: all).
 replay_request = Table(
     "replay_request",
     metadata,
@@ -277,6 +313,8 @@ replay_request = Table(
     Column("last_day", Date, nullable=False),
     Column("run_id", String(100), nullable=False),
     Column("requested_at", UtcDateTime, nullable=False),
+    Column("requested_by", String(100)),
+    Column("entities", Text),
     UniqueConstraint("run_id", "first_day", "last_day"),
 )
 

@@ -19,7 +19,7 @@ import duckdb
 
 from meshline_dagster.core.errors import LeaseHeldError
 
-__all__ = ["open_warehouse"]
+__all__ = ["held_warehouse", "open_warehouse"]
 
 _POLL_SECONDS = 0.05
 
@@ -40,19 +40,31 @@ def open_warehouse(path: Path, *, timeout: float = 60.0, filesystem: Any = None)
         LeaseHeldError: another process or thread held the warehouse for all of ``timeout``.
     """
     path = path.resolve()
+    with held_warehouse(path, timeout=timeout):
+        connection = _connect(path)
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            if filesystem is not None:
+                connection.register_filesystem(filesystem)
+            yield connection
+        finally:
+            connection.close()
+            _close_dbt()
+
+
+@contextmanager
+def held_warehouse(path: Path, *, timeout: float = 60.0) -> Iterator[None]:
+    """Hold the warehouse without opening it, e.g. to copy its file.
+
+    Raises:
+        LeaseHeldError: as :func:`open_warehouse`.
+    """
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f"{path.name}.lock").open("a+") as lock:
         _acquire(lock, path, timeout)
         try:
-            connection = _connect(path)
-            try:
-                connection.execute("SET TimeZone = 'UTC'")
-                if filesystem is not None:
-                    connection.register_filesystem(filesystem)
-                yield connection
-            finally:
-                connection.close()
-                _close_dbt()
+            yield
         finally:
             fcntl.flock(lock, fcntl.LOCK_UN)
 

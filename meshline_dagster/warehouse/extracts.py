@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS ops.started_build (build_id VARCHAR, mode VARCHAR);
 CREATE TABLE IF NOT EXISTS ops.unfinished_entity (
     entity_key VARCHAR, document_kind VARCHAR, source VARCHAR, root_id VARCHAR
 );
+ALTER TABLE ops.unfinished_entity ADD COLUMN IF NOT EXISTS by_replay BOOLEAN DEFAULT false;
 """
 
 _TOUCHED = "intermediate.int_touched_entities"
@@ -99,11 +100,11 @@ def _take_over(connection: duckdb.DuckDBPyConnection) -> None:
     """A build that failed half-way may have changed some marts for its entities and not others: recompute them too."""
     unfinished = connection.execute("SELECT count(*) FROM ops.started_build").fetchall() != [(0,)]
     schema, table = _TOUCHED.split(".")
-    exists = connection.execute(
-        "SELECT count(*) FROM information_schema.tables WHERE table_schema = ? AND table_name = ?", [schema, table]
-    ).fetchall() != [(0,)]
-    if unfinished and exists:
-        columns = "entity_key, document_kind, source, root_id"
+    query = "SELECT column_name FROM information_schema.columns WHERE table_schema = ? AND table_name = ?"
+    there = {name for (name,) in connection.execute(query, [schema, table]).fetchall()}
+    if unfinished and there:
+        by_replay = "by_replay" if "by_replay" in there else "false"  # models before it are replaced by this build
+        columns = f"entity_key, document_kind, source, root_id, {by_replay}"
         connection.execute(f"INSERT INTO ops.unfinished_entity SELECT {columns} FROM {_TOUCHED}")
     connection.execute("DELETE FROM ops.started_build")
 

@@ -22,7 +22,7 @@ __all__ = ["DERIVED", "RECONCILED", "Published", "publish", "published"]
 _POINTER = "current.json"
 _KEPT_BUILDS = 3
 
-_TOUCHED = "SELECT entity_key, document_kind FROM intermediate.int_touched_entities"
+_TOUCHED = "SELECT entity_key, document_kind, by_replay FROM intermediate.int_touched_entities"
 
 _QUERIES: Mapping[str, str] = MappingProxyType(
     {

@@ -62,6 +62,19 @@ def test_a_replay_recomputes_what_changed_in_its_days_and_changes_nothing(lived)
     assert lived.touched == ["crm/account/A1", "crm/opportunity/D1"]
 
 
+def test_only_what_nothing_else_touches_is_touched_by_a_replay(lived):
+    lived.build(*CATALOG, account("A2"), deal("D1", instant()), line("L1", "D1", instant()))
+    second = deal("D2", instant(days=2), AccountId="A2")
+    lived.build(
+        second, line("L2", "D2", instant(days=2)), deal("D3", instant(days=2)), line("L3", "D3", instant(days=2))
+    )
+    lived.build(
+        deal("D3", instant(days=4), amount=150), mode=BuildMode.REPLAY, replay=(date(2026, 3, 4), date(2026, 3, 5))
+    )
+    found = lived.query("SELECT root_id, by_replay FROM intermediate.int_touched_entities ORDER BY root_id")
+    assert found == [("A1", False), ("A2", True), ("D2", True), ("D3", False)]
+
+
 def test_another_policy_recomputes_everything(lived):
     lived.build(*CATALOG, deal("D1", instant()), line("L1", "D1", instant()))
     lived.project.policy = Policy(effective_from=date(2026, 4, 1))

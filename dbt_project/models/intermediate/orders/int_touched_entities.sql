@@ -2,6 +2,7 @@
 -- Touched is: what new rows, new decisions or the clock concern; in a replay also what changed in its days; in a full build
 -- everything; and what a build that did not end was about to recompute. Too many is only slower, one too few would be wrong:
 -- so links, products and customers count in every version ever observed, also those that have lost against another.
+-- `by_replay` says that nothing but a replay's range touches the entity: what is planned for it waits for an approval, where one is needed.
 with recursive
 build as (
     select * from {{ source('ops', 'build') }}
@@ -76,9 +77,9 @@ changed_customers as (
 ),
 
 new_lines as (
-    select source, line_id from lines where is_new
+    select source, line_id, false as by_replay from lines where is_new
     union
-    select lines.source, lines.line_id
+    select lines.source, lines.line_id, true
     from lines
     cross join build
     where build.mode = 'replay'
@@ -86,37 +87,38 @@ new_lines as (
 ),
 
 touched_deals as (
-    select source, deal_id from deals where is_new
+    select source, deal_id, false as by_replay from deals where is_new
     union
-    select deals.source, deals.deal_id from deals cross join build where build.mode = 'full'
+    -- a replay that has to be a full build is still a replay
+    select deals.source, deals.deal_id, build.replay_from is not null from deals cross join build where build.mode = 'full'
     union
-    select deals.source, deals.deal_id
+    select deals.source, deals.deal_id, true
     from deals
     cross join build
     where build.mode = 'replay'
       and cast(deals.changed_at at time zone 'UTC' as date) between build.replay_from and build.replay_to
     union
-    select lines.source, lines.deal_id
+    select lines.source, lines.deal_id, new_lines.by_replay
     from lines
-    semi join new_lines on lines.source = new_lines.source and lines.line_id = new_lines.line_id
+    inner join new_lines on lines.source = new_lines.source and lines.line_id = new_lines.line_id
     where lines.deal_id is not null
     union
-    select lines.source, lines.deal_id
+    select lines.source, lines.deal_id, false
     from lines
     semi join changed_codes on lines.source = changed_codes.source and lines.product_code = changed_codes.product_code
     where lines.deal_id is not null
     union
-    select lines.source, lines.deal_id
+    select lines.source, lines.deal_id, false
     from lines
     semi join changed_products on lines.source = changed_products.source and lines.product_id = changed_products.product_id
     where lines.deal_id is not null
     union
-    select deals.source, deals.deal_id
+    select deals.source, deals.deal_id, false
     from deals
     semi join changed_customers
         on deals.source = changed_customers.source and deals.customer_id = changed_customers.customer_id
     union
-    select deals.source, deals.deal_id
+    select deals.source, deals.deal_id, false
     from deals
     inner join {{ source('ops', 'mapping_new') }} as mapping_new
         on (mapping_new.kind = 'customer' and mapping_new.source_value = deals.customer_id)
@@ -125,10 +127,10 @@ touched_deals as (
 ),
 
 -- a deal's entity, as of now or of any earlier build, is among the deals that its links lead to
-reachable (source, deal_id) as (
-    select source, deal_id from touched_deals
+reachable (source, deal_id, by_replay) as (
+    select source, deal_id, by_replay from touched_deals
     union
-    select links.source, links.original_deal_id
+    select links.source, links.original_deal_id, reachable.by_replay
     from reachable
     inner join {{ ref('int_deal_links') }} as links
         on reachable.source = links.source and reachable.deal_id = links.deal_id
@@ -144,51 +146,57 @@ overdue as (
 ),
 
 touched_orders as (
-    select {{ entity_key('source', 'opportunity', 'deal_id') }} as entity_key, 'sales_order' as document_kind, source, deal_id as root_id
+    select {{ entity_key('source', 'opportunity', 'deal_id') }} as entity_key, 'sales_order' as document_kind, source, deal_id as root_id, by_replay
     from reachable
     union
-    select overdue.entity_key, 'sales_order', {{ entity_source('overdue.entity_key') }}, {{ entity_id('overdue.entity_key') }}
+    select overdue.entity_key, 'sales_order', {{ entity_source('overdue.entity_key') }}, {{ entity_id('overdue.entity_key') }}, false
     from overdue
     union
-    select entity_key, document_kind, source, root_id
+    select entity_key, document_kind, source, root_id, by_replay
     from {{ source('ops', 'unfinished_entity') }}
     where document_kind = 'sales_order'
 ),
 
 -- customers: changed ones, and those that touched orders refer to, or referred to when the last build ended
 touched_customers as (
-    select source, customer_id from changed_customers
+    select source, customer_id, false as by_replay from changed_customers
     union
-    select customers.source, customers.customer_id
+    select customers.source, customers.customer_id, build.replay_from is not null
     from {{ ref('int_customer_changes') }} as customers
     cross join build
     where build.mode = 'full'
     union
-    select deals.source, deals.customer_id
+    select deals.source, deals.customer_id, touched_orders.by_replay
     from deals
-    semi join touched_orders on deals.source = touched_orders.source and deals.deal_id = touched_orders.root_id
+    inner join touched_orders on deals.source = touched_orders.source and deals.deal_id = touched_orders.root_id
     where deals.customer_id is not null
     union
-    select {{ entity_source('outbox.depends_on') }}, {{ entity_id('outbox.depends_on') }}
+    select {{ entity_source('outbox.depends_on') }}, {{ entity_id('outbox.depends_on') }}, touched_orders.by_replay
     from {{ previous('marts', 'outbox', {'entity_key': 'varchar', 'depends_on': 'varchar'}) }} as outbox
-    semi join touched_orders on outbox.entity_key = touched_orders.entity_key
+    inner join touched_orders on outbox.entity_key = touched_orders.entity_key
     where outbox.depends_on is not null
     union
-    select deals.source, mapping.target_value
+    select deals.source, mapping.target_value, touched_orders.by_replay
     from {{ source('ops', 'mapping') }} as mapping
     inner join deals on mapping.source_value = deals.customer_id
-    semi join touched_orders on deals.source = touched_orders.source and deals.deal_id = touched_orders.root_id
+    inner join touched_orders on deals.source = touched_orders.source and deals.deal_id = touched_orders.root_id
     where mapping.kind = 'customer'
 ),
 
-final as (
-    select entity_key, document_kind, source, root_id from touched_orders
-    union
-    select {{ entity_key('source', 'account', 'customer_id') }}, 'customer', source, customer_id from touched_customers
-    union
-    select entity_key, document_kind, source, root_id
+every_reason as (
+    select entity_key, document_kind, source, root_id, by_replay from touched_orders
+    union all
+    select {{ entity_key('source', 'account', 'customer_id') }}, 'customer', source, customer_id, by_replay from touched_customers
+    union all
+    select entity_key, document_kind, source, root_id, by_replay
     from {{ source('ops', 'unfinished_entity') }}
     where document_kind = 'customer'
+),
+
+final as (
+    select entity_key, document_kind, source, root_id, bool_and(by_replay) as by_replay
+    from every_reason
+    group by entity_key, document_kind, source, root_id
 )
 
 select * from final

@@ -1,0 +1,65 @@
+"""What would be taken back, and what is open in the ERP, by the ledger's word."""
+
+from sqlalchemy import Connection, func, select
+
+from meshline_dagster.core.approvals import CANCEL
+from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.ledger import PostingState
+from meshline_dagster.core.reversals import Held, Reversal
+from meshline_dagster.store.tables import is_posted, is_reversal, posting, waiting_posting
+
+__all__ = ["held_by_erp", "planned_reversals"]
+
+
+def planned_reversals(connection: Connection, destination: str) -> list[Reversal]:
+    """Planned cancellations of what the ERP held when they were planned, and that wait for no approval; oldest first.
+
+    A first load, or going live, is no reversal: there the cancellation was planned before anything was posted.
+    """
+    before, newest = posting.alias("before"), posting.alias("newest")
+    last_posted = (
+        select(newest.c.id)
+        .where(newest.c.destination == destination, newest.c.entity_key == posting.c.entity_key, is_posted(newest))
+        .order_by(newest.c.event_time.desc(), newest.c.id.desc())
+        .limit(1)
+        .correlate(posting)
+        .scalar_subquery()
+    )
+    query = (
+        select(posting.c.id, posting.c.entity_key, before.c.amount, before.c.currency)
+        .select_from(posting)
+        .join(before, before.c.id == last_posted)
+        .outerjoin(waiting_posting, waiting_posting.c.posting_id == posting.c.id)
+        .where(
+            posting.c.destination == destination,
+            is_reversal(posting),
+            waiting_posting.c.posting_id.is_(None),
+            before.c.operation != CANCEL,
+            before.c.updated_at < posting.c.updated_at,
+        )
+        .order_by(posting.c.event_time, posting.c.id)
+    )
+    return [Reversal(*row) for row in connection.execute(query)]
+
+
+def held_by_erp(connection: Connection, destination: str) -> Held:
+    """The orders that are open in the ERP: those whose newest posted state is not a cancellation. It reads all that was ever posted."""
+    place = func.row_number().over(
+        partition_by=posting.c.entity_key, order_by=(posting.c.event_time.desc(), posting.c.id.desc())
+    )
+    states = (
+        select(posting.c.operation, posting.c.currency, posting.c.amount, place.label("place"))
+        .where(
+            posting.c.destination == destination,
+            posting.c.document_kind == DocumentKind.SALES_ORDER.value,
+            posting.c.state == PostingState.POSTED.value,
+        )
+        .subquery("states")
+    )
+    query = (
+        select(states.c.currency, func.count(), func.sum(states.c.amount, type_=posting.c.amount.type))
+        .where(states.c.place == 1, states.c.operation != CANCEL)
+        .group_by(states.c.currency)
+    )
+    rows = connection.execute(query).all()
+    return Held(sum(count for _, count, _ in rows), {currency or "": amount for currency, _, amount in rows})
