@@ -48,7 +48,7 @@ def test_what_waited_for_a_pause_is_posted_by_one_run_of_the_writer_alone(place,
         busy = instance.create_run_for_job(
             place.definitions().get_repository_def().get_job("crm_to_erp_sync"), tags={SYNC_TAG: "crm_to_erp"}
         )
-        assert tick().skip_message == "a run of this sync is in progress"
+        assert tick().skip_message == f"a run of this sync is in progress ({busy.run_id[:8]})"
         instance.delete_run(busy.run_id)
     [request] = tick().run_requests
     assert request.tags["meshline/reason"] == "postings are due"
