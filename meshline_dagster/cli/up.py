@@ -45,11 +45,13 @@ def _serve(stack: ExitStack, port: int, workspace: Path) -> str:
     from meshline_dagster.cli.servers import sales_data, sandbox_servers
     from meshline_dagster.store.location import home
 
+    dagster = dagster_home(home() / "dagster")
+    _make_storage(dagster)
     sandbox = stack.enter_context(sandbox_servers(home() / "sandbox-erp.db", data=sales_data(), running=True))
     environment = {
         **os.environ,
         **sandbox.environment,
-        "DAGSTER_HOME": str(dagster_home(home() / "dagster")),
+        "DAGSTER_HOME": str(dagster),
         "MESHLINE_HOME": str(home()),
     }
     commands = {
@@ -66,6 +68,16 @@ def _serve(stack: ExitStack, port: int, workspace: Path) -> str:
             if process.poll() is not None:
                 return name
         time.sleep(0.5)
+
+
+def _make_storage(folder: Path) -> None:
+    """Dagster's own databases are there before two processes open them: of two that make them at the same moment one fails."""
+    from dagster import DagsterInstance
+
+    with DagsterInstance.from_config(str(folder)) as instance:
+        instance.get_run_records(limit=1)
+        instance.get_asset_keys(limit=1)
+        instance.all_instigator_state()
 
 
 @contextmanager
