@@ -13,7 +13,7 @@ from meshline_dagster.testing.oracle.truth import Derivation, EntityTruth, Truth
 
 __all__ = ["check_liveness"]
 
-_PASSING = frozenset({"destination_unavailable", "backlog_waits"})
+_PASSING = frozenset({"destination_unavailable", "backlog_waits", "too_many_reversals"})
 """Of the destination as a whole: gone once the faults have stopped."""
 
 _BLOCKING = frozenset({"attempts_used_up", "duplicate_in_erp"})

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from meshline_dagster.core.backlog import NO_LIMITS, BacklogLimits
+from meshline_dagster.core.reversals import NO_REVERSAL_LIMITS, ReversalLimits
 from meshline_dagster.testing.oracle.truth import Hold
 from meshline_dagster.testing.simulator.child import Hiring
 from meshline_dagster.testing.simulator.process import Interruption
@@ -24,6 +25,7 @@ class Operations:
         backlog: above these limits what is open waits for a release; released: virtual seconds at which an operator gives one.
         coalesce: of an order's states that were never sent only the newest is.
         at_most: postings that a run takes, as a drain does; None: all.
+        reversals: above these limits what would take documents back waits for an approval, which operators give at the end.
         hiring: when a run lets a process of its own write the ledger; None: never.
     """
 
@@ -36,6 +38,7 @@ class Operations:
     coalesce: bool = False
     at_most: int | None = None
     hiring: Hiring | None = None
+    reversals: ReversalLimits = NO_REVERSAL_LIMITS
 
     def lines(self) -> Iterator[str]:
         """As text."""
@@ -51,6 +54,8 @@ class Operations:
             yield "unsent states are coalesced"
         if self.at_most is not None:
             yield f"{self.at_most} postings a run"
+        if self.reversals.is_set:
+            yield f"more than {self.reversals.count} reversals in a run wait for an approval"
         if self.hiring is not None:
             yield str(self.hiring)
 
@@ -69,6 +74,7 @@ def draw_operations(rng: random.Random, until: float) -> Operations:
         coalesce=rng.random() < 0.2,  # noqa: PLR2004 - one in five
         at_most=rng.choice((1, 2, 5)) if rng.random() < 0.15 else None,  # noqa: PLR2004 - one in seven
         hiring=_hiring(rng) if rng.random() < 0.25 else None,  # noqa: PLR2004 - one in four
+        reversals=ReversalLimits(rng.choice((0, 1))) if rng.random() < 0.15 else NO_REVERSAL_LIMITS,  # noqa: PLR2004 - one in seven
     )
 
 

@@ -5,7 +5,10 @@ from collections.abc import Callable, Coroutine, Iterator
 from datetime import datetime
 from typing import Any
 
+from meshline_dagster.core.approvals import ApprovalKind
 from meshline_dagster.core.pauses import Scope
+from meshline_dagster.governance.decisions import approve
+from meshline_dagster.store.approvals import approvals
 from meshline_dagster.store.backlogs import release
 from meshline_dagster.store.engine import Store
 from meshline_dagster.store.pauses import pause, resume
@@ -48,6 +51,16 @@ class Operators:
         yield from (self._release_at(at) for at in schedule.operations.released)
         if schedule.forged_at is not None:
             yield self._forge(schedule.forged_at)
+
+    def let_everything_go(self) -> None:
+        """Approve what would be taken back, and release what waits."""
+        with self._store.write() as connection:
+            asked = [one for one in approvals(connection) if one.kind is ApprovalKind.REVERSALS]
+            for one in asked:
+                approve(connection, one, actor=_WHO, reason="drawn", now=self._clock())
+        if asked:
+            self._tell("reversals are approved")
+        self.release()
 
     def release(self) -> None:
         """Let go what is open now, where a backlog has limits."""

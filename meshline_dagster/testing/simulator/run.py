@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 from meshline_dagster.core.errors import GateError, LeaseLostError, MeshlineError
 from meshline_dagster.core.pauses import Freeze
+from meshline_dagster.core.reversals import NO_REVERSAL_LIMITS
 from meshline_dagster.delivery import engine
 from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
 from meshline_dagster.delivery.plan import plan
@@ -142,7 +143,7 @@ class _Simulation:
         await asyncio.sleep(max(0.0, schedule.until - self.loop.time()) + _LEASES_HAVE_ENDED)
         for number in range(1, _SETTLING_RUNS + 1):
             await self._process(f"plan-all-{number}", self._plan(schedule.world.publications[-1], Mode.LIVE), None)
-            self.operators.release()
+            self.operators.let_everything_go()
             report = await self._deliver(f"settle-{number}", _SETTLING_PATIENCE, None)
             if report is not None and _is_idle(report):
                 break
@@ -301,6 +302,7 @@ class _Simulation:
             rate_per_second=operations.rate,
             burst=operations.burst,
             backlog=operations.backlog,
+            reversals=operations.reversals if self.loop.time() < self.schedule.until else NO_REVERSAL_LIMITS,
             at_most=operations.at_most if self.loop.time() < self.schedule.until else None,
             freezes=tuple(
                 Freeze(_instant(hold.start), _instant(hold.end), hold.selling_entity) for hold in operations.freezes

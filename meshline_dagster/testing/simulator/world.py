@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from meshline_dagster.core.approvals import CANCEL
 from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.identity import external_id, sha256_hex
 from meshline_dagster.core.money import to_text
@@ -184,7 +185,7 @@ def _row(key: str, version: int, kind: DocumentKind, payload: dict[str, Any], cu
         document_kind=kind,
         external_id=external_id(kind.value, key),
         event_time=_FIRST_DAY + timedelta(days=version),
-        operation="create",
+        operation=CANCEL if payload.get("status") == "cancelled" else "create",
         depends_on=customer,
         amount=Decimal(payload.get("amount", "0")),
         currency=payload["currency"] if customer else None,
