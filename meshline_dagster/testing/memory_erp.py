@@ -5,7 +5,7 @@ for it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -34,14 +34,15 @@ class MemoryErp:
     Args:
         unique: refuse a second document with one external id.
         skus: the items it knows; None accepts any.
-        faults: called with each document before it is handled; None means no fault.
+        faults: called with each document before it is handled; None means no fault. A coroutine is awaited: what waits for a database
+            must, because the delivery that holds it needs the event loop.
         late: seconds until a late commit happens.
         clock: UTC now.
     """
 
     unique: bool = True
     skus: frozenset[str] | None = None
-    faults: Callable[[Document], Fault | None] = lambda _: None
+    faults: Callable[[Document], Fault | Awaitable[Fault | None] | None] = lambda _: None
     late: float = 0.05
     latency: float = 0.0
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -161,6 +162,8 @@ class MemoryWriter:
     async def _one(self, document: Document) -> Answer:
         await asyncio.sleep(self.erp.latency)
         fault = self.erp.faults(document)
+        if isinstance(fault, Awaitable):
+            fault = await fault
         if fault is None:
             return self.erp.apply(document)
         if fault in {Fault.BUSY, Fault.UNREACHABLE}:

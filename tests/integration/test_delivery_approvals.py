@@ -1,5 +1,6 @@
 """Writes that wait for an approval, at the writer: replays, restatements, and reversals beyond the blast radius."""
 
+import asyncio
 import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -295,9 +296,9 @@ def test_reversals_are_counted_over_all_that_one_delivery_does(ops):
     """Another plan in the middle of a delivery gets only what the first left of the allowance."""
     erp, planned = MemoryErp(), []
 
-    def in_the_middle(document):
+    async def in_the_middle(document):
         if document.operation == "cancel" and not planned:
-            planned.append(plan_rows(ops, cancelled(1, 2)))
+            planned.append(await asyncio.to_thread(plan_rows, ops, cancelled(1, 2)))
 
     plan_rows(ops, [customer(), *(order(n) for n in range(5))])
     run(ops, MemoryWriter(erp), FEW)

@@ -162,11 +162,14 @@ def test_a_destination_that_comes_back_while_nothing_waits_is_found_to_be_back(o
 def test_an_outage_that_another_run_finds_stops_this_one_within_a_second(ops):
     plan_rows(ops, [customer()] + [order(n) for n in range(60)])
 
-    def another_finds_it(document):
+    def open_it():
+        with ops.write() as connection:
+            opened = Breaker(BreakerState.OPEN, trips=1, retry_at=datetime.now(UTC) + timedelta(hours=1))
+            save_breaker(connection, "memory", opened)
+
+    async def another_finds_it(document):
         if len(erp.writes) == 5:
-            with ops.write() as connection:
-                opened = Breaker(BreakerState.OPEN, trips=1, retry_at=datetime.now(UTC) + timedelta(hours=1))
-                save_breaker(connection, "memory", opened)
+            await asyncio.to_thread(open_it)
 
     erp = MemoryErp(faults=another_finds_it, latency=0.05)
     report = run(ops, MemoryWriter(erp, slots=1), OPTIONS)

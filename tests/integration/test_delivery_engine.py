@@ -89,6 +89,11 @@ def run(store, writer, options=OPTIONS, actor="run-1", clock=utc_now):
     return asyncio.run(deliver(store, writer, options, actor=actor, clock=clock))
 
 
+def pause_now(store, scope):
+    with store.write() as connection:
+        pause(connection, scope, actor="cli:controller", reason="", now=START)
+
+
 def states(store):
     with store.read() as connection:
         return {
@@ -259,9 +264,8 @@ def test_a_paused_destination_is_refused_and_the_refusal_names_who_paused_it(ops
 def test_a_pause_in_the_middle_of_a_delivery_stops_it_before_the_next_pass(ops):
     plan_rows(ops, [customer(), order(1)])
 
-    def paused_while_the_customer_is_posted(document):
-        with ops.write() as connection:
-            pause(connection, Scope(), actor="cli:controller", reason="", now=START)
+    async def paused_while_the_customer_is_posted(document):
+        await asyncio.to_thread(pause_now, ops, Scope())
 
     erp = MemoryErp(faults=paused_while_the_customer_is_posted)
     with pytest.raises(GateError, match="paused"):
@@ -401,10 +405,9 @@ def test_an_erp_that_never_says_who_it_is_is_an_outage(ops):
 def test_a_pause_in_the_middle_of_a_pass_lets_no_further_request_out(ops):
     plan_rows(ops, [customer()] + [order(n) for n in range(30)])
 
-    def paused_at_the_third(document):
+    async def paused_at_the_third(document):
         if len(erp.writes) == 3:
-            with ops.write() as connection:
-                pause(connection, Scope("memory"), actor="cli:controller", reason="", now=START)
+            await asyncio.to_thread(pause_now, ops, Scope("memory"))
 
     erp = MemoryErp(faults=paused_at_the_third, latency=0.02)
     with pytest.raises(GateError, match="paused"):
@@ -416,9 +419,9 @@ def test_an_older_state_that_is_planned_while_a_newer_one_is_about_to_be_sent_go
     plan_rows(ops, [customer(), order(1, version=3, amount="30")] + [order(n) for n in range(2, 12)])
     older = order(1, version=2, amount="20")
 
-    def planned_in_between(document):
+    async def planned_in_between(document):
         if document.external_id == order(2).external_id:
-            plan_rows(ops, [older, order(1, version=3, amount="30")])
+            await asyncio.to_thread(plan_rows, ops, [older, order(1, version=3, amount="30")])
 
     erp = MemoryErp(faults=planned_in_between, latency=0.02)
     run(ops, MemoryWriter(erp, slots=1))

@@ -102,9 +102,9 @@ def test_a_pause_in_the_middle_of_a_pass_stops_the_next_request_within_a_second(
     plan_rows(ops, [of(customer())] + [of(order(n)) for n in range(40)])
     paused_at = []
 
-    def paused_at_the_third(document):
+    async def paused_at_the_third(document):
         if len(erp.writes) == 3 and not paused_at:
-            stop(ops, scope)
+            await asyncio.to_thread(stop, ops, scope)
             paused_at.append(asyncio.get_running_loop().time())
 
     late = []
