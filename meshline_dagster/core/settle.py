@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from meshline_dagster.core.backoff import delay
-from meshline_dagster.core.documents import Answer, DocumentKind, ErpDocument, Outcome
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, Answer, DocumentKind, ErpDocument, Outcome
 from meshline_dagster.core.ledger import PostingState
 
 __all__ = ["Settled", "after_answer", "after_lookup", "difference"]
@@ -42,9 +42,19 @@ class Settled:
 
 
 def after_answer(
-    answer: Answer, *, attempts: int, max_attempts: int, now: datetime, jitter: float, begun: bool = False
+    answer: Answer,
+    *,
+    kind: DocumentKind,
+    attempts: int,
+    max_attempts: int,
+    now: datetime,
+    jitter: float,
+    begun: bool = False,
 ) -> Settled:
     """Settle a request by its answer.
+
+    A refused invoice or credit note is dead, not rejected: what follows it, and its order, must wait until somebody has decided. Else
+    an order might be invoiced anew while the credit note of its first invoice is still missing.
 
     Args:
         attempts: counts this one.
@@ -57,7 +67,8 @@ def after_answer(
         name = f"{outcome.value}_{answer.field or 'content'}"
         return Settled(_S.DEAD, name, answer.message, answer.erp_id, problem=name)
     if outcome is Outcome.REJECTED:
-        return Settled(_S.REJECTED, outcome.value, answer.message, problem="rejected")
+        state = _S.DEAD if kind in ACCOUNTING_KINDS else _S.REJECTED
+        return Settled(state, outcome.value, answer.message, problem="rejected")
     if outcome is Outcome.ABSENT:  # a master that is only looked for: somebody has to make it, so this never wears out
         return Settled(
             _S.RETRY_DUE, outcome.value, answer.message, due_at=now + _MISSING_AGAIN, problem="missing_in_erp"
@@ -134,7 +145,7 @@ def _absent(attempts: int, max_attempts: int) -> Settled:
 def difference(kind: DocumentKind, payload: Mapping[str, Any], document: ErpDocument) -> str | None:
     """The first field in which the ERP's document differs from what was meant; None when they agree.
 
-    Compared for orders: status, currency, amount and, while open, the lines by sku, quantity and amount, as the ERP may split or
+    Compared for orders, invoices and credit notes: status, the invoice reversed, currency, amount and, while open, the lines by sku, quantity and amount, as the ERP may split or
     merge nothing of them. Names and addresses of customers belong to the ERP once they exist.
     """
     if kind is DocumentKind.CUSTOMER:
@@ -143,8 +154,9 @@ def difference(kind: DocumentKind, payload: Mapping[str, Any], document: ErpDocu
         return "status"
     if document.status == "cancelled":
         return None
-    if document.currency is not None and document.currency != payload["currency"]:
-        return "currency"
+    for field, shown in (("invoice", document.reverses), ("currency", document.currency)):
+        if shown is not None and shown != payload.get(field):
+            return field
     if document.amount != Decimal(payload["amount"]):
         return "amount"
     meant = sorted((line["sku"], Decimal(line["quantity"]), Decimal(line["amount"])) for line in payload["lines"])

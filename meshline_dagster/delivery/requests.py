@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument, Outcome
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, Answer, Document, DocumentKind, ErpDocument, Outcome
 from meshline_dagster.core.errors import GateError, MeshlineError, PlanChangedError
 from meshline_dagster.core.identity import sha256_hex
 from meshline_dagster.core.ledger import PostingState
@@ -44,6 +44,7 @@ class Requests:
         self._writer, self._options, self._report = session.writer, session.options, session.report
         self._clock, self._jitter, self._timeout = session.clock, session.jitter, session.timeout
         self._recorder, self._leases, self._guard, self._holds, self._pace = recorder, leases, guard, holds, pace
+        self._operations = session.writer.capabilities.operations
         self._slots = asyncio.Semaphore(session.writer.capabilities.max_in_flight)
 
     async def send(self, batch: Sequence[Posting], before: Mapping[str, Posting]) -> None:
@@ -62,7 +63,7 @@ class Requests:
             if sha256_hex(row.payload.encode()) != row.fingerprint:
                 forged.append(row)
                 continue
-            document = _document(row, before.get(row.entity_key))
+            document = _document(row, _previous(row, before))
             if document is None:
                 idle.append(row)
             elif self._leases.covers(row.shard, self._timeout):
@@ -95,7 +96,7 @@ class Requests:
         attempts: list[Attempt] = []
         results = Results(self._clock(), signals=self._guard.reached())
         for row in rows:
-            previous = before.get(row.entity_key)
+            previous = _previous(row, before)
             settled = after_lookup(
                 found.get(row.external_id, []),
                 kind=row.document_kind,
@@ -142,7 +143,11 @@ class Requests:
     async def _post(self, documents: Sequence[Document]) -> list[Answer]:
         """Ask the writer; whatever goes wrong in it, the ERP may have acted: that is unknown, not failed."""
         self._report.requests += 1
-        only_match = self._matches_only(documents[0].kind)
+        kind, only_match = documents[0].kind, self._matches_only(documents[0].kind)
+        undeclared = {one.operation for one in documents if (kind, one.operation) not in self._operations}
+        if undeclared and not only_match:
+            text = f"{self._writer.name} does not declare that it can {' or '.join(sorted(undeclared))} a {kind.value}"
+            return [Answer(Outcome.REJECTED, message=text, field="operation")] * len(documents)
         try:
             async with asyncio.timeout(self._timeout):
                 answers = await (self._match(documents) if only_match else self._writer.post(documents))
@@ -179,6 +184,7 @@ class Requests:
             made = row.attempts + (0 if probe and silent else 1)  # an outage does not use a posting's attempts up
             settled = after_answer(
                 answer,
+                kind=row.document_kind,
                 attempts=made,
                 max_attempts=self._options.max_attempts,
                 now=now,
@@ -200,7 +206,8 @@ class Requests:
         silence = Answer(Outcome.UNKNOWN, message="the look-up got no answer")
         most = self._options.max_attempts
         now = self._clock()
-        settled = after_answer(silence, attempts=1, max_attempts=most, now=now, jitter=self._jitter())
+        kind = rows[0].document_kind
+        settled = after_answer(silence, kind=kind, attempts=1, max_attempts=most, now=now, jitter=self._jitter())
         changes = [self._recorder.change(row, row.state, settled) for row in rows]
         await self._recorder.record(Results(now, changes, signals=signals))
 
@@ -224,6 +231,11 @@ def _matched(document: Document, there: Sequence[ErpDocument]) -> Answer:
         return Answer(Outcome.EXISTS, erp_id=there[0].erp_id)
     text = f"{document.payload.get('name') or 'a customer'} is not there under the code {document.external_id}"
     return Answer(Outcome.ABSENT, message=text)
+
+
+def _previous(row: Posting, before: Mapping[str, Posting]) -> Posting | None:
+    """The state that this one follows; an accounting document follows none of its kind."""
+    return None if row.document_kind in ACCOUNTING_KINDS else before.get(row.entity_key)
 
 
 def _document(row: Posting, previous: Posting | None) -> Document | None:

@@ -22,8 +22,7 @@ PROFILES = ("idempotent", "unique", "lookup_only")
 _IDS_AT_ONCE = 200
 _PAGE = 500
 _OPERATIONS = frozenset(
-    {(kind, operation) for kind in DocumentKind for operation in ("create", "amend")}
-    | {(DocumentKind.SALES_ORDER, "cancel")}
+    {(kind, operation) for kind in PATHS for operation in ("create", "amend")} | {(DocumentKind.SALES_ORDER, "cancel")}
 )
 
 
