@@ -8,13 +8,17 @@ from decimal import Decimal
 
 import pytest
 
+from meshline_dagster.core.backlog import BacklogLimits
 from meshline_dagster.core.documents import Answer, DocumentKind, Outcome
 from meshline_dagster.core.errors import GateError
 from meshline_dagster.core.followups import Amendments, BillingPolicy, InvoiceTrigger
+from meshline_dagster.core.pauses import Scope
 from meshline_dagster.delivery.engine import deliver
 from meshline_dagster.delivery.session import utc_now
+from meshline_dagster.store.backlogs import release
 from meshline_dagster.store.billing import billing_rows
 from meshline_dagster.store.exceptions import exceptions
+from meshline_dagster.store.pauses import pause
 from meshline_dagster.testing.memory_erp import Fault, MemoryErp, MemoryWriter
 from tests.integration.test_delivery_engine import OPTIONS, customer, order, plan_rows, states
 
@@ -222,3 +226,44 @@ def test_an_operation_that_the_writer_does_not_declare_is_refused_without_a_requ
     with ops.read() as connection:
         [item] = exceptions(connection)
     assert "does not declare that it can amend a sales_order" in item.detail
+
+
+def test_an_invoice_never_makes_a_waiting_state_of_its_order_needless(ops):
+    """A state of the same instant was planned before the invoice: it is sent, not coalesced away."""
+    options, erp = replace(BILLED, coalesce=True), MemoryErp()
+    second = replace(order(1, version=2, amount="25"), event_time=order(1).event_time)
+    plan_rows(ops, [customer(), order(1)], options)
+
+    def plan_second(document):
+        if document.kind is DocumentKind.SALES_ORDER and document.event_id == order(1).event_id:
+            plan_rows(ops, [order(1), second], options)
+
+    erp.faults = plan_second
+    run(ops, MemoryWriter(erp), options)
+    assert kinds(erp)[1:3] == ["sales_order", "sales_order"]
+    assert billed(erp) == {"1": Decimal(25)}
+
+
+@pytest.mark.parametrize(("paused", "made"), [("crm/account/1", []), ("crm/account/2", ["invoice"])])
+def test_a_pause_of_a_customer_holds_the_invoices_of_its_orders_and_of_no_others(ops, paused, made):
+    options, erp = replace(BILLED, patience=0.2), MemoryErp()
+    erp.faults = lambda document: Fault.BUSY if document.kind is INVOICE else None
+    post(ops, erp, [replace(order(1), customer_key="crm/account/1", selling_entity="main")], options)
+    erp.faults = lambda _: None
+    with ops.write() as connection:
+        pause(connection, Scope(customer=paused), actor="ops", reason="a dispute", now=datetime.now(UTC))
+    later = datetime.now(UTC) + timedelta(minutes=30)
+    run(ops, MemoryWriter(erp), options, clock=lambda: later)
+    assert kinds(erp) == ["customer", "sales_order", *made]
+
+
+def test_a_backlog_waits_with_its_orders_but_not_with_their_invoices(ops):
+    """A release lets orders go; what follows from them was let go with them."""
+    options, erp = replace(BILLED, backlog=BacklogLimits(3, {})), MemoryErp()
+    plan_rows(ops, [customer(), *(order(n) for n in range(5))], options)
+    run(ops, MemoryWriter(erp), options)
+    assert erp.writes == []
+    with ops.write() as connection:
+        release(connection, options.destination, actor="finance", reason="looked at", now=datetime.now(UTC))
+    run(ops, MemoryWriter(erp), options)
+    assert len(billed(erp)) == 5
