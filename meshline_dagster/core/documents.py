@@ -112,6 +112,7 @@ class ErpDocument:
         amount: ex tax, in ``currency``; zero for customers.
         stamp: when it last changed, UTC.
         reverses: of a credit note, the external id of its invoice, where the ERP keeps it; else None.
+        order: of an invoice or credit note, the external id of its order, where the ERP keeps it; else None.
     """
 
     kind: DocumentKind
@@ -127,4 +128,5 @@ class ErpDocument:
     document_date: date | None = None
     lines: tuple[ErpLine, ...] = ()
     reverses: str | None = None
+    order: str | None = None
     raw: Mapping[str, Any] = default(default_factory=dict)

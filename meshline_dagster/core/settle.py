@@ -145,7 +145,7 @@ def _absent(attempts: int, max_attempts: int) -> Settled:
 def difference(kind: DocumentKind, payload: Mapping[str, Any], document: ErpDocument) -> str | None:
     """The first field in which the ERP's document differs from what was meant; None when they agree.
 
-    Compared for orders, invoices and credit notes: status, the invoice reversed, currency, amount and, while open, the lines by sku, quantity and amount, as the ERP may split or
+    Compared for orders, invoices and credit notes: status, the order and the invoice that it belongs to, currency, amount and, while open, the lines by sku, quantity and amount, as the ERP may split or
     merge nothing of them. Names and addresses of customers belong to the ERP once they exist.
     """
     if kind is DocumentKind.CUSTOMER:
@@ -154,7 +154,7 @@ def difference(kind: DocumentKind, payload: Mapping[str, Any], document: ErpDocu
         return "status"
     if document.status == "cancelled":
         return None
-    for field, shown in (("invoice", document.reverses), ("currency", document.currency)):
+    for field, shown in (("invoice", document.reverses), ("order", document.order), ("currency", document.currency)):
         if shown is not None and shown != payload.get(field):
             return field
     if document.amount != Decimal(payload["amount"]):

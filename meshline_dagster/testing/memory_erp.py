@@ -93,6 +93,8 @@ class MemoryErp:
             return None
         if document.kind is DocumentKind.CREDIT_NOTE:
             return self._credit_refusal(document)
+        if document.kind is DocumentKind.INVOICE and not self.of(DocumentKind.SALES_ORDER, document.payload["order"]):
+            return Answer(Outcome.REJECTED, message="unknown order", field="order")
         if not self.of(DocumentKind.CUSTOMER, document.payload["customer"]):
             return Answer(Outcome.REJECTED, message="unknown customer", field="customer")
         for place, line in enumerate(document.payload["lines"]):
@@ -139,6 +141,7 @@ class MemoryErp:
             amount=Decimal(payload["amount"]),
             lines=lines,
             reverses=payload.get("invoice"),
+            order=payload.get("order"),
         )
 
 
