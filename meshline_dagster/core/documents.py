@@ -58,7 +58,8 @@ class Document:
             ``order_number, customer (external id), customer_name, currency, order_date, po_number, payment_terms,
             status (open|cancelled), amount (ex tax), lines [{line, sku, description, quantity, uom, unit_price, amount,
             tax_code, start, end}]``; for a customer: ``code, name, country, currency``; for an invoice: as for a sales order with
-            ``invoice_date, order (external id), order_event_id`` instead of ``order_date``; for a credit note: as for an invoice with
+            ``invoice_date (accounting date), original_date (before closed periods), order (external id), order_event_id`` instead of
+            ``order_date``; for a credit note: as for an invoice with
             ``invoice`` (external id of what it reverses) and, in each line, ``invoice_line``: its amounts are positive and taken back.
     """
 

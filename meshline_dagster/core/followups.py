@@ -7,7 +7,7 @@ ledger again plans nothing: a crash, a replay or a second run cannot bill twice.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from itertools import groupby
@@ -44,10 +44,21 @@ class InvoiceTrigger(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BillingPolicy:
-    """How orders are invoiced."""
+    """How orders are invoiced.
+
+    Attributes:
+        since: orders booked before this day are invoiced elsewhere, unless we have invoiced them; None: all are invoiced.
+        closed_through: the last day of the periods that are closed; None: none is.
+    """
 
     amendments: Amendments = Amendments.AMEND_IN_PLACE
     trigger: InvoiceTrigger = InvoiceTrigger.BOOKING
+    since: date | None = None
+    closed_through: date | None = None
+
+    def first_open_day(self, day: date) -> date:
+        """The day itself, or the first one after the closed periods."""
+        return day if self.closed_through is None else max(day, self.closed_through + timedelta(days=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +94,7 @@ def plan_follow_ups(entity_key: str, rows: Sequence[BillingRow], policy: Billing
 
     Args:
         rows: every ledger row of the entity, oldest first within a kind.
-        today: becomes the documents' accounting date.
+        today: becomes the documents' accounting date, unless its period is closed: then it is kept as the original date.
     """
     states = [row for row in rows if row.document_kind is _ORDER and row.state is PostingState.POSTED]
     if not states:
@@ -98,10 +109,12 @@ def plan_follow_ups(entity_key: str, rows: Sequence[BillingRow], policy: Billing
     is_open = order.payload["status"] == "open"
     wanted = order.payload["lines"] if is_open else []
     day = _trigger_day(order.payload, policy.trigger)
+    if not invoices and _is_invoiced_elsewhere(order.payload, policy.since):
+        return FollowUps()
     if is_open and not invoices and day is not None and day > today:
         return FollowUps(due_on=day)
     bill = _bill(order, left, wanted, invoices, policy)
-    writer = _Writer(entity_key, order, rows, today)
+    writer = _Writer(entity_key, order, rows, today, policy.first_open_day(today))
     credited = [
         writer.credit_note(invoices[name], list(lines))
         for name, lines in groupby(bill.credits, lambda one: one.invoice)
@@ -125,6 +138,12 @@ def _bill(
     return rebill(left, wanted) if is_rebilled and (bill.credits or bill.lines) else bill
 
 
+def _is_invoiced_elsewhere(payload: Mapping[str, Any], since: date | None) -> bool:
+    """An order without a date has no day from which anybody could tell."""
+    booked = payload.get("order_date")
+    return since is not None and booked is not None and date.fromisoformat(booked) < since
+
+
 def _trigger_day(payload: Mapping[str, Any], trigger: InvoiceTrigger) -> date | None:
     """None when the order does not say: then nothing keeps it from being invoiced."""
     starts = [line["start"] for line in payload["lines"] if line.get("start")]
@@ -142,6 +161,7 @@ class _Writer:
     order: BillingRow
     rows: Sequence[BillingRow]
     today: date
+    dated: date
 
     def invoice(self, lines: Sequence[Mapping[str, Any]]) -> NewPosting:
         numbered = [{**line, "line": str(place)} for place, line in enumerate(lines, start=1)]
@@ -169,7 +189,8 @@ class _Writer:
             **more,
             "order": self.order.external_id,
             "order_event_id": self.order.event_id,
-            "invoice_date": self.today.isoformat(),
+            "invoice_date": self.dated.isoformat(),
+            "original_date": self.today.isoformat(),
             "status": "open",
             "amount": to_text(amount),
             "lines": list(lines),
@@ -184,7 +205,7 @@ class _Writer:
             depends_on=None,
             amount=amount,
             currency=payload["currency"],
-            document_date=self.today,
+            document_date=self.dated,
             payload=payload,
             selling_entity=self.order.selling_entity,
             customer_key=self.order.customer_key,

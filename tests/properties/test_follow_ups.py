@@ -14,6 +14,7 @@ from meshline_dagster.core.followups import (
     Amendments,
     BillingPolicy,
     BillingRow,
+    FollowUps,
     InvoiceTrigger,
     plan_follow_ups,
 )
@@ -342,3 +343,26 @@ def test_a_second_document_of_one_event_never_takes_the_name_of_one_that_stands(
     assert again.row.payload["amount"] == "20"
     assert again.row.event_id not in {row.event_id for row in rows}
     assert again.revision == 1
+
+
+def test_an_order_that_was_booked_before_the_first_day_is_invoiced_elsewhere():
+    early = state([line("A", "1", "10")], order_date="2017-02-28")
+    policy = BillingPolicy(since=date(2017, 3, 1))
+    assert follow([order_row(1, early)], policy) == FollowUps()
+    assert kinds_of(follow([order_row(1, {**early, "order_date": "2017-03-01"})], policy)) == ["invoice"]
+
+
+def test_what_we_have_invoiced_is_ours_to_credit_whatever_the_first_day_is_now():
+    early = state([line("A", "1", "10")], order_date="2017-02-28")
+    cancelled = order_row(2, {**early, "status": "cancelled"})
+    assert kinds_of(follow([*invoiced(early), cancelled], BillingPolicy(since=date(2017, 3, 1)))) == ["credit_note"]
+
+
+@pytest.mark.parametrize(
+    ("closed", "dated"),
+    [(None, "2017-04-01"), (date(2017, 3, 31), "2017-04-01"), (date(2017, 4, 30), "2017-05-01")],
+)
+def test_a_document_of_a_closed_period_gets_the_first_open_day_and_keeps_its_own(closed, dated):
+    [new] = follow([order_row(1, state([line("A", "1", "10")]))], BillingPolicy(closed_through=closed)).insert
+    assert (new.row.payload["invoice_date"], new.row.payload["original_date"]) == (dated, "2017-04-01")
+    assert new.row.document_date == date.fromisoformat(dated)

@@ -327,7 +327,7 @@ def accounting(external_id, **changes):
 
 def credit(external_id="N1", quantity="1", amount="5.05", **changes):
     line = {**LINE, "quantity": quantity, "amount": amount, "invoice_line": "1"}
-    return accounting(external_id, amount=amount, lines=[line], invoice="I1", **changes)
+    return accounting(external_id, amount=amount, lines=[line], **{"invoice": "I1", **changes})
 
 
 def invoiced(client):

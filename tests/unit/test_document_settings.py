@@ -1,0 +1,58 @@
+"""What a sync's YAML may say about documents, and that what nobody would read or build is refused when it is loaded."""
+
+from datetime import date
+
+import pytest
+from pydantic import ValidationError
+
+from meshline_dagster.core.followups import Amendments, BillingPolicy, InvoiceTrigger
+from meshline_dagster.orchestration.settings import SyncSettings
+
+INVOICED = {"documents": "order_and_invoice"}
+
+
+def settings(policy, **destination):
+    return SyncSettings.model_validate(
+        {
+            "origin": "2026-01-01",
+            "sources": [{"type": "salesforce"}],
+            "destination": {"type": "rest", "sandbox": True, **destination},
+            "policy": policy,
+        }
+    )
+
+
+def test_orders_only_are_posted_unless_invoices_are_asked_for():
+    assert settings({}).delivery().billing is None
+    assert settings(INVOICED).delivery().billing == BillingPolicy()
+
+
+def test_all_that_is_said_reaches_the_delivery():
+    told = INVOICED | {
+        "amendments": "credit_and_rebill",
+        "invoice_trigger": "start",
+        "invoices_from": "2026-02-01",
+        "books_closed_through": "2026-01-31",
+    }
+    assert settings(told).delivery().billing == BillingPolicy(
+        Amendments.CREDIT_AND_REBILL, InvoiceTrigger.START, since=date(2026, 2, 1), closed_through=date(2026, 1, 31)
+    )
+
+
+@pytest.mark.parametrize(
+    ("trigger", "need"), [("delivery", "deliveries"), ("milestone", "milestones"), ("schedule", "billing schedule")]
+)
+def test_a_trigger_that_cannot_be_built_is_refused_and_says_what_it_needs(trigger, need):
+    with pytest.raises(ValidationError, match=f"{trigger} needs .*{need}.*use booking or start"):
+        settings(INVOICED | {"invoice_trigger": trigger})
+
+
+def test_what_nothing_would_read_is_refused():
+    with pytest.raises(ValidationError, match="amendments: nothing reads this while documents is order_only"):
+        settings({"amendments": "credit_and_rebill"})
+
+
+def test_outside_a_sandbox_it_must_be_said_from_which_day_orders_are_invoiced_here():
+    with pytest.raises(ValidationError, match=r"needs policy\.invoices_from"):
+        settings(INVOICED, sandbox=False)
+    assert settings(INVOICED | {"invoices_from": "2026-02-01"}, sandbox=False).delivery().billing.since
