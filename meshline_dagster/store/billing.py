@@ -14,7 +14,7 @@ from meshline_dagster.store.bulk import among
 from meshline_dagster.store.postings import Posting, postings_of
 from meshline_dagster.store.tables import billing_due, is_open, posting
 
-__all__ = ["billing_rows", "put_off", "refused_follow_ups", "ripe_entities"]
+__all__ = ["billing_rows", "is_any_ripe", "put_off", "refused_follow_ups", "ripe_entities"]
 
 _PAYLOAD = list(BillingRow.__dataclass_fields__).index("payload")
 _BILLING = [kind.value for kind in (DocumentKind.SALES_ORDER, *ACCOUNTING_KINDS)]
@@ -61,6 +61,14 @@ def ripe_entities(
         .limit(limit)
     )
     return list(connection.execute(query).scalars())
+
+
+def is_any_ripe(connection: Connection, destination: str, *, today: date) -> bool:
+    """Whether the day of an order has come, whatever else it may wait for: a cheap question before :func:`ripe_entities`."""
+    query = select(billing_due.c.entity_key).where(
+        billing_due.c.destination == destination, billing_due.c.due_on <= today
+    )
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def put_off(

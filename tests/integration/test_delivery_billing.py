@@ -15,6 +15,7 @@ from meshline_dagster.core.followups import Amendments, BillingPolicy, InvoiceTr
 from meshline_dagster.core.pauses import Scope
 from meshline_dagster.delivery.engine import deliver
 from meshline_dagster.delivery.session import utc_now
+from meshline_dagster.orchestration.drain_sensor import why_drain
 from meshline_dagster.store.backlogs import release
 from meshline_dagster.store.billing import billing_rows
 from meshline_dagster.store.exceptions import exceptions
@@ -200,6 +201,20 @@ def test_an_order_is_invoiced_on_the_day_on_which_it_starts_and_not_before(ops):
     assert billed(erp) == {"1": Decimal(10)}
     assert date.fromisoformat(erp.writes[-1].payload["invoice_date"]) == start
     assert post(ops, erp, [row], options, clock=lambda: on_the_day).outcomes == {}
+
+
+def test_the_drain_wants_a_run_on_the_day_on_which_an_order_is_to_be_invoiced(ops):
+    options = replace(OPTIONS, billing=BillingPolicy(trigger=InvoiceTrigger.START))
+    now, row = datetime.now(UTC), order(1)
+    line = {**row.payload["lines"][0], "start": (now.date() + timedelta(days=10)).isoformat()}
+    row = replace(row, payload={**row.payload, "lines": [line]})
+    erp = MemoryErp()
+    post(ops, erp, [row], options)
+    assert why_drain(ops, options, now=now + timedelta(days=9)) == (False, "nothing is due")
+    on_the_day = now + timedelta(days=10)
+    assert why_drain(ops, options, now=on_the_day) == (True, "orders are to be invoiced from today on")
+    run(ops, MemoryWriter(erp), options, clock=lambda: on_the_day)
+    assert why_drain(ops, options, now=on_the_day) == (False, "nothing is due")
 
 
 def test_a_writer_that_makes_no_invoices_is_refused_before_anything_is_sent(ops):
