@@ -28,6 +28,14 @@ _FIX = {
         f"Keep one document in the ERP and reverse the others, then {_RETRY}: it is looked up again, and found. "
         f"If the one that you kept differs from the event on purpose: {_CLOSE}."
     ),
+    "partial_in_erp": (
+        f"Compare the ERP's document with what was meant; complete or cancel it there, then {_RETRY}: it is looked up again. "
+        f"If it differs from the event on purpose: {_CLOSE}."
+    ),
+    "partial_reversed": (
+        "The ERP's document is cancelled. Find out why it stopped half-way, then enter the order by hand or under another number: its "
+        "external id is taken."
+    ),
 }
 _REFUSED_DOCUMENT = (
     "Correct what the ERP names (an account, a closed period, a right), then replay the order's day: the document is planned anew with "

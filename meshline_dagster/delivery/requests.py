@@ -12,7 +12,8 @@ from meshline_dagster.core.documents import ACCOUNTING_KINDS, Answer, Document, 
 from meshline_dagster.core.errors import GateError, MeshlineError, PlanChangedError
 from meshline_dagster.core.identity import sha256_hex
 from meshline_dagster.core.ledger import PostingState
-from meshline_dagster.core.settle import Settled, after_answer, after_lookup
+from meshline_dagster.core.partials import PartialPolicy
+from meshline_dagster.core.settle import Settled, after_answer, after_lookup, reversed_in_erp
 from meshline_dagster.delivery.holds import Holds
 from meshline_dagster.delivery.options import MissingCustomer
 from meshline_dagster.delivery.outage import OutageGuard, Signal
@@ -63,7 +64,7 @@ class Requests:
             if sha256_hex(row.payload.encode()) != row.fingerprint:
                 forged.append(row)
                 continue
-            document = _document(row, _previous(row, before))
+            document = _document(row, _previous(row, before), self._options.partial)
             if document is None:
                 idle.append(row)
             elif self._leases.covers(row.shard, self._timeout):
@@ -108,6 +109,7 @@ class Requests:
                 attempts=row.attempts,
                 max_attempts=self._options.max_attempts,
                 now=started,
+                partial=self._options.partial,
             )
             attempts.append(self._recorder.attempt(row, "look_up", started))
             self._recorder.settle(results, row, attempts[-1], settled, before=row.state, answer=settled.message)
@@ -131,7 +133,7 @@ class Requests:
         if why_not:
             await self._recorder.not_sent(rows, attempts, self._clock(), cause=why_not, due_at=self._pace.not_before)
         else:
-            await self._record(rows, attempts, answers, started, self._clock())
+            await self._record(rows, documents, attempts, answers, started=started, now=self._clock())
 
     def _why_not(self, rows: Sequence[Posting]) -> str | None:
         """What forbids a request at the last moment, in a word for the ledger; None when nothing does."""
@@ -173,13 +175,15 @@ class Requests:
     async def _record(
         self,
         rows: Sequence[Posting],
+        documents: Sequence[Document],
         attempts: Sequence[Attempt],
         answers: Sequence[Answer],
+        *,
         started: datetime,
         now: datetime,
     ) -> None:
         results, probe = Results(now), self._guard.is_probing
-        for row, attempt, answer in zip(rows, attempts, answers, strict=True):
+        for row, document, attempt, answer in zip(rows, documents, attempts, answers, strict=True):
             silent = answer.outcome in {Outcome.RETRY, Outcome.UNKNOWN}
             made = row.attempts + (0 if probe and silent else 1)  # an outage does not use a posting's attempts up
             settled = after_answer(
@@ -191,6 +195,8 @@ class Requests:
                 jitter=self._jitter(),
                 begun=row.state is _S.PARTIAL,
             )
+            if document.key != row.key and settled.state is _S.POSTED:
+                settled = reversed_in_erp(settled.erp_id)
             settled = replace(settled, attempts=made) if probe and silent else settled
             words = orjson.dumps(dict(answer.raw), default=str).decode() if answer.raw else settled.message
             self._recorder.settle(results, row, attempt, settled, before=_S.SENDING, answer=words)
@@ -238,9 +244,16 @@ def _previous(row: Posting, before: Mapping[str, Posting]) -> Posting | None:
     return None if row.document_kind in ACCOUNTING_KINDS else before.get(row.entity_key)
 
 
-def _document(row: Posting, previous: Posting | None) -> Document | None:
-    """What to ask for, given what was posted last; None when a cancellation finds nothing to cancel."""
+def _document(row: Posting, previous: Posting | None, partial: PartialPolicy) -> Document | None:
+    """What to ask for, given what was posted last; None when a cancellation finds nothing to cancel.
+
+    What is there in part is brought about once more, or cancelled, under a key of its own: it is another request.
+    """
     payload: dict[str, Any] = orjson.loads(row.payload)
+    if row.state is _S.PARTIAL and partial is PartialPolicy.REVERSE:
+        payload["status"] = "cancelled"
+        key = sha256_hex(f"{row.key}/reverse".encode())
+        return Document(row.document_kind, row.external_id, key, row.event_id, "cancel", payload)
     cancelled = payload.get("status") == "cancelled"
     if cancelled and previous is None:
         return None

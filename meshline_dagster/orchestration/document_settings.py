@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from meshline_dagster.core.followups import Amendments, BillingPolicy, InvoiceTrigger
+from meshline_dagster.core.partials import PartialPolicy
 
 __all__ = ["DocumentSettings", "Documents"]
 
@@ -41,6 +42,8 @@ class DocumentSettings(BaseModel):
         amendments: ``amend_in_place`` credits or invoices the difference; ``credit_and_rebill`` credits all and invoices anew.
         invoice_trigger: ``booking`` invoices from the order's date on, ``start`` from the first day on which one of its lines starts.
         invoices_from: orders booked before this day are invoiced elsewhere; required outside a sandbox.
+        partial: what becomes of a document that is in the ERP in part: ``complete`` it, ``reverse`` an order that never stood (it is
+            cancelled, and a person asked), or ``escalate``. What holds anything that was not meant is always escalated.
         books_closed_through: the last day of the closed periods: documents are dated after it.
     """
 
@@ -51,6 +54,7 @@ class DocumentSettings(BaseModel):
     invoice_trigger: Annotated[InvoiceTrigger, BeforeValidator(_known_trigger)] = InvoiceTrigger.BOOKING
     invoices_from: date | None = None
     books_closed_through: date | None = None
+    partial: PartialPolicy = PartialPolicy.COMPLETE
 
     @model_validator(mode="after")
     def _nothing_unread(self) -> Self:

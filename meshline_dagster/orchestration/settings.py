@@ -290,6 +290,7 @@ class SyncSettings(_Settings):
             missing_customer=self.policy.missing_customer,
             coalesce=self.policy.coalesce,
             billing=self.policy.billing,
+            partial=self.policy.partial,
             failures=self.limits.failures,
             rate_per_second=self.limits.rate_per_second,
             burst=self.limits.burst,

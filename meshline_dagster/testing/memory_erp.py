@@ -33,6 +33,7 @@ class Fault(StrEnum):
     LOST_ANSWER = "lost_answer"  # done, no answer
     LATE_COMMIT = "late_commit"  # no answer, done later
     BUSY = "busy"  # refused for now
+    HALF_DONE = "half_done"  # no answer, and only the header is there
     UNREACHABLE = "unreachable"  # the connection is refused
 
 
@@ -64,6 +65,8 @@ class MemoryErp:
     def apply(self, document: Document) -> Answer:
         """Do what a document asks for."""
         have = self.of(document.kind, document.external_id)
+        if have and have[0].status == "partial":
+            return self._finish(document, have[0])
         if have and self.unique and document.operation == "create":
             return Answer(Outcome.EXISTS, erp_id=have[0].erp_id)
         refused = self._refusal(document)
@@ -75,6 +78,17 @@ class MemoryErp:
             self.writes.append(document)
             return Answer(Outcome.CREATED, erp_id=made.erp_id)
         return self._change(document, have)
+
+    def half_do(self, document: Document) -> None:
+        """Leave a document behind without its lines."""
+        header = self.build(replace(document, payload={**document.payload, "lines": []}), f"half-{len(self.writes)}")
+        self.documents.setdefault(document.kind, []).append(replace(header, status="partial"))
+
+    def _finish(self, document: Document, half: ErpDocument) -> Answer:
+        kept = [one for one in self.documents[document.kind] if one is not half]
+        self.documents[document.kind] = [*kept, self.build(document, half.erp_id)]
+        self.writes.append(document)
+        return Answer(Outcome.UPDATED, erp_id=half.erp_id)
 
     def _change(self, document: Document, have: Sequence[ErpDocument]) -> Answer:
         if document.kind in ACCOUNTING_KINDS:
@@ -199,6 +213,8 @@ class MemoryWriter:
             return self.erp.apply(document)
         if fault in {Fault.BUSY, Fault.UNREACHABLE}:
             return Answer(Outcome.RETRY, message=fault.value)
+        if fault is Fault.HALF_DONE:
+            self.erp.half_do(document)
         if fault is Fault.LOST_ANSWER:
             self.erp.apply(document)
         if fault is Fault.LATE_COMMIT:
