@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from meshline_dagster.core.followups import Amendments, BillingPolicy, InvoiceTrigger
+from meshline_dagster.core.partials import PartialPolicy
 from meshline_dagster.orchestration.settings import SyncSettings
 
 INVOICED = {"documents": "order_and_invoice"}
@@ -56,3 +57,21 @@ def test_outside_a_sandbox_it_must_be_said_from_which_day_orders_are_invoiced_he
     with pytest.raises(ValidationError, match=r"needs policy\.invoices_from"):
         settings(INVOICED, sandbox=False)
     assert settings(INVOICED | {"invoices_from": "2026-02-01"}, sandbox=False).delivery().billing.since
+
+
+def test_tryton_invoices_its_sales_itself():
+    with pytest.raises(ValidationError, match="let Tryton invoice its sales"):
+        SyncSettings.model_validate(
+            {
+                "origin": "2026-01-01",
+                "sources": [{"type": "salesforce"}],
+                "destination": {"type": "tryton", "sandbox": True},
+                "policy": INVOICED,
+            }
+        )
+
+
+@pytest.mark.parametrize("partial", list(PartialPolicy))
+def test_what_becomes_of_half_done_documents_reaches_the_delivery(partial):
+    assert settings({"partial": partial.value}).delivery().partial is partial
+    assert settings({}).delivery().partial is PartialPolicy.COMPLETE
