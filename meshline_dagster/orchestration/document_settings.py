@@ -59,7 +59,8 @@ class DocumentSettings(BaseModel):
     @model_validator(mode="after")
     def _nothing_unread(self) -> Self:
         names = ("amendments", "invoice_trigger", "invoices_from", "books_closed_through")
-        unread = [name for name in names if name in self.model_fields_set]
+        fields = type(self).model_fields
+        unread = [name for name in names if getattr(self, name) != fields[name].default]
         if self.documents is Documents.ORDER_ONLY and unread:
             raise ValueError(f"{', '.join(unread)}: nothing reads this while documents is order_only")
         return self

@@ -53,6 +53,11 @@ def test_what_nothing_would_read_is_refused():
         settings({"amendments": "credit_and_rebill"})
 
 
+def test_settings_that_were_read_can_be_read_again():
+    for told in (settings({}), settings(INVOICED | {"amendments": "credit_and_rebill"})):
+        assert SyncSettings(**told.model_dump()) == told
+
+
 def test_outside_a_sandbox_it_must_be_said_from_which_day_orders_are_invoiced_here():
     with pytest.raises(ValidationError, match=r"needs policy\.invoices_from"):
         settings(INVOICED, sandbox=False)
