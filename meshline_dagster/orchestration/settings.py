@@ -246,11 +246,6 @@ class SyncSettings(_Settings):
     @model_validator(mode="after")
     def _can_be_invoiced(self) -> Self:
         policy = self.policy
-        if policy.billing is not None and isinstance(self.destination, TrytonDestination):
-            raise ValueError(
-                "policy.documents: order_and_invoice needs a writer that makes invoices and credit notes; Tryton's does not yet: use "
-                "order_only and let Tryton invoice its sales"
-            )
         if policy.billing is not None and policy.invoices_from is None and not self.destination.sandbox:
             raise ValueError(
                 "policy.documents: order_and_invoice outside a sandbox needs policy.invoices_from: the booking day from which orders "

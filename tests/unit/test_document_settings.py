@@ -5,8 +5,10 @@ from datetime import date
 import pytest
 from pydantic import ValidationError
 
+from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.followups import Amendments, BillingPolicy, InvoiceTrigger
 from meshline_dagster.core.partials import PartialPolicy
+from meshline_dagster.orchestration.connect import connect_writer
 from meshline_dagster.orchestration.settings import SyncSettings
 
 INVOICED = {"documents": "order_and_invoice"}
@@ -64,16 +66,20 @@ def test_outside_a_sandbox_it_must_be_said_from_which_day_orders_are_invoiced_he
     assert settings(INVOICED | {"invoices_from": "2026-02-01"}, sandbox=False).delivery().billing.since
 
 
-def test_tryton_invoices_its_sales_itself():
-    with pytest.raises(ValidationError, match="let Tryton invoice its sales"):
-        SyncSettings.model_validate(
-            {
-                "origin": "2026-01-01",
-                "sources": [{"type": "salesforce"}],
-                "destination": {"type": "tryton", "sandbox": True},
-                "policy": INVOICED,
-            }
-        )
+@pytest.mark.parametrize("documents", ["order_only", "order_and_invoice"])
+def test_the_tryton_writer_makes_invoices_where_the_sync_asks_for_them(monkeypatch, documents):
+    for name in ("URL", "DATABASE", "USER", "PASSWORD"):
+        monkeypatch.setenv(f"MESHLINE_TRYTON_{name}", "http://127.0.0.1:1")
+    told = SyncSettings.model_validate(
+        {
+            "origin": "2026-01-01",
+            "sources": [{"type": "salesforce"}],
+            "destination": {"type": "tryton", "sandbox": True},
+            "policy": {"documents": documents},
+        }
+    )
+    operations = connect_writer(told).capabilities.operations
+    assert ((DocumentKind.INVOICE, "create") in operations) is (documents == "order_and_invoice")
 
 
 @pytest.mark.parametrize("partial", list(PartialPolicy))
