@@ -16,7 +16,7 @@ from typing import Any
 from meshline_dagster.core.billing import Bill, BilledLine, adjust, left_of, rebill
 from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
 from meshline_dagster.core.identity import external_id, fingerprint, follow_up_id
-from meshline_dagster.core.ledger import PostingState
+from meshline_dagster.core.ledger import CLOSED_IN_ERP, PostingState
 from meshline_dagster.core.money import to_text
 from meshline_dagster.core.postings import NewPosting, OutboxRow
 
@@ -74,6 +74,12 @@ class BillingRow:
     payload: Mapping[str, Any]
     selling_entity: str | None = None
     customer_key: str | None = None
+    cause: str = ""
+
+    @property
+    def stands(self) -> bool:
+        """Made, on its way, or made by hand in the ERP, where an operator has closed it."""
+        return self.state is not PostingState.SUPERSEDED or self.cause == CLOSED_IN_ERP
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +106,7 @@ def plan_follow_ups(entity_key: str, rows: Sequence[BillingRow], policy: Billing
     if not states:
         return FollowUps()
     order = max(reversed(states), key=lambda row: row.event_time)
-    standing = [
-        row for row in rows if row.document_kind in ACCOUNTING_KINDS and row.state is not PostingState.SUPERSEDED
-    ]
+    standing = [row for row in rows if row.document_kind in ACCOUNTING_KINDS and row.stands]
     invoices = {row.external_id: row for row in standing if row.document_kind is _INVOICE}
     notes = [row.payload for row in standing if row.document_kind is _CREDIT_NOTE]
     left = left_of([(name, row.payload) for name, row in invoices.items()], notes)
@@ -218,6 +222,6 @@ class _Writer:
         while True:
             event_id = follow_up_id(self.order.event_id, kind.value, against, number)
             same = [row for row in self.rows if row.event_id == event_id]
-            if all(row.state is PostingState.SUPERSEDED for row in same):
+            if not any(row.stands for row in same):
                 return event_id, 1 + max((row.revision for row in same), default=0)
             number += 1

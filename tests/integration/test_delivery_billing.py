@@ -7,12 +7,14 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import select
 
 from meshline_dagster.core.backlog import BacklogLimits
 from meshline_dagster.core.documents import Answer, DocumentKind, Outcome
-from meshline_dagster.core.errors import GateError
+from meshline_dagster.core.errors import GateError, RefusedError
 from meshline_dagster.core.followups import Amendments, BillingPolicy, InvoiceTrigger
 from meshline_dagster.core.pauses import Scope
+from meshline_dagster.delivery.by_hand import close
 from meshline_dagster.delivery.engine import deliver
 from meshline_dagster.delivery.session import utc_now
 from meshline_dagster.orchestration.drain_sensor import why_drain
@@ -20,6 +22,7 @@ from meshline_dagster.store.backlogs import release
 from meshline_dagster.store.billing import billing_rows
 from meshline_dagster.store.exceptions import exceptions
 from meshline_dagster.store.pauses import pause
+from meshline_dagster.store.tables import posting
 from meshline_dagster.testing.memory_erp import Fault, MemoryErp, MemoryWriter
 from tests.integration.test_delivery_engine import OPTIONS, customer, order, plan_rows, states
 
@@ -215,6 +218,24 @@ def test_the_drain_wants_a_run_on_the_day_on_which_an_order_is_to_be_invoiced(op
     assert why_drain(ops, options, now=on_the_day) == (True, "orders are to be invoiced from today on")
     run(ops, MemoryWriter(erp), options, clock=lambda: on_the_day)
     assert why_drain(ops, options, now=on_the_day) == (False, "nothing is due")
+
+
+def test_an_invoice_closed_by_hand_must_be_named_and_is_then_never_made_again(ops):
+    """That the ERP holds the order says nothing of its invoice."""
+    options = replace(BILLED, max_attempts=1)
+    erp = MemoryErp(faults=lambda document: Fault.BUSY if document.kind is INVOICE else None)
+    post(ops, erp, [order(1)], options)
+    erp.faults = lambda _: None
+    told = {"actor": "ops", "reason": "made by hand", "now": datetime.now(UTC)}
+    with ops.write() as connection:
+        [dead] = connection.execute(select(posting.c.key).where(posting.c.state == "dead")).scalars()
+        with pytest.raises(RefusedError, match="--erp-id"):
+            close(connection, dead, erp_id=None, **told)
+        close(connection, dead, erp_id="INV-7", **told)
+    post(ops, erp, [order(1), order(1, version=2, amount="25")], options)
+    assert billed(erp) == {}  # it is to be credited first, and has no external id of ours there: a person is asked
+    with ops.read() as connection:
+        assert [item.title.split()[0] for item in exceptions(connection)] == ["credit_note"]
 
 
 def test_a_writer_that_makes_no_invoices_is_refused_before_anything_is_sent(ops):

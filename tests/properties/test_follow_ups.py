@@ -366,3 +366,10 @@ def test_a_document_of_a_closed_period_gets_the_first_open_day_and_keeps_its_own
     [new] = follow([order_row(1, state([line("A", "1", "10")]))], BillingPolicy(closed_through=closed)).insert
     assert (new.row.payload["invoice_date"], new.row.payload["original_date"]) == (dated, "2017-04-01")
     assert new.row.document_date == date.fromisoformat(dated)
+
+
+def test_an_invoice_that_was_made_by_hand_counts_as_made_and_one_that_is_closed_as_absent_does_not():
+    rows = [order_row(1, state([line("A", "2", "10")]))]
+    [dead] = as_rows(follow(rows), SUPERSEDED)
+    assert follow([*rows, replace(dead, cause="closed_in_erp")]).insert == ()
+    assert kinds_of(follow([*rows, replace(dead, cause="closed_absent")])) == ["invoice"]
