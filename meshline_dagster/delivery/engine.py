@@ -207,12 +207,9 @@ class _Delivery:
         if seen.excess is not None:
             await asyncio.to_thread(self.reversals.hold, seen.excess)
             return True
-        if seen.outdated:
-            await recorder.coalesce(seen.outdated)
+        if seen.outdated or seen.ripe:
+            await (recorder.coalesce(seen.outdated) if seen.outdated else recorder.bill(seen.ripe))
             return seen.now < deadline
-        if seen.ripe:
-            await recorder.bill(seen.ripe)
-            return True
         if seen.due:
             self.left -= len(seen.due)
             before = committer.commits

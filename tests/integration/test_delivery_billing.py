@@ -14,6 +14,7 @@ from meshline_dagster.core.documents import Answer, DocumentKind, Outcome
 from meshline_dagster.core.errors import GateError, RefusedError
 from meshline_dagster.core.followups import Amendments, BillingPolicy, InvoiceTrigger
 from meshline_dagster.core.pauses import Scope
+from meshline_dagster.core.reversals import ReversalLimits
 from meshline_dagster.delivery.by_hand import close
 from meshline_dagster.delivery.engine import deliver
 from meshline_dagster.delivery.session import utc_now
@@ -236,6 +237,30 @@ def test_an_invoice_closed_by_hand_must_be_named_and_is_then_never_made_again(op
     assert billed(erp) == {}  # it is to be credited first, and has no external id of ours there: a person is asked
     with ops.read() as connection:
         assert [item.title.split()[0] for item in exceptions(connection)] == ["credit_note"]
+
+
+def test_the_blast_radius_counts_what_orders_are_worth_and_not_their_last_invoice(ops):
+    options, erp = replace(BILLED, reversals=ReversalLimits(count=2)), MemoryErp()
+
+    def larger(number):
+        line = order(number).payload["lines"][0]
+        lines = [line, {**line, "line": "2", "sku": "B", "unit_price": "5", "amount": "5"}]
+        row = order(number, version=2, amount="15")
+        return replace(row, payload={**row.payload, "lines": lines})
+
+    rows = [*(order(n) for n in range(3)), *(larger(n) for n in range(3))]
+    post(ops, erp, rows, options)
+    assert set(billed(erp).values()) == {Decimal(15)}
+    post(
+        ops,
+        erp,
+        [*rows, *(replace(order(n, version=3, status="cancelled"), operation="cancel") for n in range(3))],
+        options,
+    )
+    with ops.read() as connection:
+        [item] = [one for one in exceptions(connection) if one.code == "too_many_reversals"]
+    assert item.amount == Decimal(45)
+    assert set(billed(erp).values()) == {Decimal(15)}
 
 
 def test_a_writer_that_makes_no_invoices_is_refused_before_anything_is_sent(ops):
