@@ -133,6 +133,8 @@ def print_figures(figures: "Figures") -> None:
         ("posted in the ERP", figures.posted, figures.posted_amount),
         ("in exception", figures.in_exception, figures.in_exception_amount),
         ("held", figures.held, {}),
+        ("invoices", figures.invoices, figures.invoiced_amount),
+        ("credit notes", figures.credit_notes, figures.credited_amount),
         ("duplicates in the ERP", figures.duplicates_in_erp, {}),
     )
     for name, count, money in rows:

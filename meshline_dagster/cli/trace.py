@@ -20,7 +20,7 @@ def trace(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Change -> event -> disposition -> posting -> attempts -> ERP document -> reconciliation."""
+    """Change -> event -> disposition -> posting -> attempts -> ERP document -> reconciliation -> billing."""
     from meshline_dagster.governance.trace import trace as find
     from meshline_dagster.landing.zone import LandingZone
     from meshline_dagster.store.location import landing_location, published_path

@@ -1,7 +1,7 @@
 """What we ask of an ERP and what it answered, in words that fit every ERP.
 
-A *document* is the target state of one customer or one sales order. It is built from the ledger's payload, so that
-what is sent is exactly what was fingerprinted.
+A *document* is the target state of one customer or one sales order, or an accounting document: an invoice, or the credit note that
+reverses lines of one. It is built from the ledger's payload, so that what is sent is exactly what was fingerprinted.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Answer", "Document", "DocumentKind", "ErpDocument", "ErpLine", "Outcome"]
+__all__ = ["ACCOUNTING_KINDS", "Answer", "Document", "DocumentKind", "ErpDocument", "ErpLine", "Outcome"]
 
 
 class DocumentKind(StrEnum):
@@ -20,6 +20,12 @@ class DocumentKind(StrEnum):
 
     CUSTOMER = "customer"
     SALES_ORDER = "sales_order"
+    INVOICE = "invoice"
+    CREDIT_NOTE = "credit_note"
+
+
+ACCOUNTING_KINDS = frozenset({DocumentKind.INVOICE, DocumentKind.CREDIT_NOTE})
+"""What is created once and never changed: a correction is a credit note, and perhaps another invoice."""
 
 
 class Outcome(StrEnum):
@@ -51,7 +57,10 @@ class Document:
         payload: the target state. Money and quantities are decimal strings, dates ISO strings. For a sales order:
             ``order_number, customer (external id), customer_name, currency, order_date, po_number, payment_terms,
             status (open|cancelled), amount (ex tax), lines [{line, sku, description, quantity, uom, unit_price, amount,
-            tax_code, start, end}]``; for a customer: ``code, name, country, currency``.
+            tax_code, start, end}]``; for a customer: ``code, name, country, currency``; for an invoice: as for a sales order with
+            ``invoice_date (accounting date), original_date (before closed periods), order (external id), order_event_id`` instead of
+            ``order_date``; for a credit note: as for an invoice with
+            ``invoice`` (external id of what it reverses) and, in each line, ``invoice_line``: its amounts are positive and taken back.
     """
 
     kind: DocumentKind
@@ -85,7 +94,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ErpLine:
-    """One open line as the ERP has it."""
+    """One open line as the ERP has it; on a credit note what it takes back, as positive numbers."""
 
     sku: str
     quantity: Decimal
@@ -98,10 +107,13 @@ class ErpDocument:
     """A document as the ERP has it: the answer to a look-up and the row of a read-back.
 
     Attributes:
-        status: ``open``, ``partial`` (exists, not yet confirmed) or ``cancelled``.
+        status: ``open``, ``partial`` (exists, not yet confirmed, or not yet in the books) or ``cancelled``. An accounting document
+            that was reversed stays ``open``: its credit note says so.
         event_id: the last event of ours that it carries, where the ERP can keep it; else None.
         amount: ex tax, in ``currency``; zero for customers.
         stamp: when it last changed, UTC.
+        reverses: of a credit note, the external id of its invoice, where the ERP keeps it; else None.
+        order: of an invoice or credit note, the external id of its order, where the ERP keeps it; else None.
     """
 
     kind: DocumentKind
@@ -116,4 +128,6 @@ class ErpDocument:
     amount: Decimal = Decimal(0)
     document_date: date | None = None
     lines: tuple[ErpLine, ...] = ()
+    reverses: str | None = None
+    order: str | None = None
     raw: Mapping[str, Any] = default(default_factory=dict)

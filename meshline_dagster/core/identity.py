@@ -10,9 +10,19 @@ from typing import Any
 import orjson
 import rfc8785
 
-__all__ = ["canonical_json", "canonical_texts", "external_id", "fingerprint", "posting_key", "sha256_hex", "shard_of"]
+__all__ = [
+    "canonical_json",
+    "canonical_texts",
+    "external_id",
+    "fingerprint",
+    "follow_up_id",
+    "posting_key",
+    "sha256_hex",
+    "shard_of",
+]
 
 _EXTERNAL_ID_DIGITS = 20
+_PREFIXES = {"customer": "MLC", "sales_order": "MLO", "invoice": "MLI", "credit_note": "MLN"}
 
 
 def canonical_json(value: Any) -> bytes:
@@ -48,15 +58,24 @@ def posting_key(destination: str, event_id: str, revision: int) -> str:
     return sha256_hex(canonical_texts([destination, event_id, revision]))
 
 
-def external_id(document_kind: str, entity_key: str) -> str:
+def external_id(document_kind: str, entity_key: str, event_id: str | None = None) -> str:
     """The name that a document of ours carries in the ERP, at most 30 characters.
 
-    It is a function of entity and document kind alone: no revision, so that a look-up after any failure finds the
-    one document that may exist.
+    It is a function of entity and document kind, and of the event for what an entity has many of (invoices, credit notes): no
+    revision, so that a look-up after any failure finds the one document that may exist.
     """
-    prefix = {"customer": "MLC", "sales_order": "MLO"}.get(document_kind, "MLX")
-    digest = sha256_hex(canonical_json([document_kind, entity_key]))
-    return f"{prefix}-{digest[:_EXTERNAL_ID_DIGITS]}"
+    digest = sha256_hex(canonical_json([document_kind, entity_key, *([] if event_id is None else [event_id])]))
+    return f"{_PREFIXES.get(document_kind, 'MLX')}-{digest[:_EXTERNAL_ID_DIGITS]}"
+
+
+def follow_up_id(order_event_id: str, document_kind: str, against: str | None, number: int) -> str:
+    """The event id of an accounting document that follows from an order event: same ledger, same id, so that it is planned once.
+
+    Args:
+        against: the external id of the invoice that a credit note reverses.
+        number: how many such documents of this event there are already; 0 but for what an operator had planned anew.
+    """
+    return sha256_hex(canonical_json([order_event_id, document_kind, against, number]))
 
 
 def shard_of(entity_key: str, shards: int) -> int:

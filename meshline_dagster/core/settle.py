@@ -11,10 +11,11 @@ from decimal import Decimal
 from typing import Any
 
 from meshline_dagster.core.backoff import delay
-from meshline_dagster.core.documents import Answer, DocumentKind, ErpDocument, Outcome
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, Answer, DocumentKind, ErpDocument, Outcome
 from meshline_dagster.core.ledger import PostingState
+from meshline_dagster.core.partials import PartialPolicy, compare_half
 
-__all__ = ["Settled", "after_answer", "after_lookup", "difference"]
+__all__ = ["Settled", "after_answer", "after_lookup", "difference", "reversed_in_erp"]
 
 _S = PostingState
 _LOOKUP_DELAY = 0.2
@@ -42,9 +43,19 @@ class Settled:
 
 
 def after_answer(
-    answer: Answer, *, attempts: int, max_attempts: int, now: datetime, jitter: float, begun: bool = False
+    answer: Answer,
+    *,
+    kind: DocumentKind,
+    attempts: int,
+    max_attempts: int,
+    now: datetime,
+    jitter: float,
+    begun: bool = False,
 ) -> Settled:
     """Settle a request by its answer.
+
+    A refused invoice or credit note is dead, not rejected: what follows it, and its order, must wait until somebody has decided. Else
+    an order might be invoiced anew while the credit note of its first invoice is still missing.
 
     Args:
         attempts: counts this one.
@@ -57,7 +68,8 @@ def after_answer(
         name = f"{outcome.value}_{answer.field or 'content'}"
         return Settled(_S.DEAD, name, answer.message, answer.erp_id, problem=name)
     if outcome is Outcome.REJECTED:
-        return Settled(_S.REJECTED, outcome.value, answer.message, problem="rejected")
+        state = _S.DEAD if kind in ACCOUNTING_KINDS else _S.REJECTED
+        return Settled(state, outcome.value, answer.message, problem="rejected")
     if outcome is Outcome.ABSENT:  # a master that is only looked for: somebody has to make it, so this never wears out
         return Settled(
             _S.RETRY_DUE, outcome.value, answer.message, due_at=now + _MISSING_AGAIN, problem="missing_in_erp"
@@ -87,6 +99,7 @@ def after_lookup(
     attempts: int,
     max_attempts: int,
     now: datetime,
+    partial: PartialPolicy = PartialPolicy.COMPLETE,
 ) -> Settled:
     """Settle an unknown posting by what the ERP shows under its external id.
 
@@ -95,47 +108,80 @@ def after_lookup(
         sent_at: until when the last request may have been started: when it was given up, or its sender was found dead.
         attempts: how many requests were made so far.
         now: when the look-up was asked; what the ERP did after that it could not show.
+        partial: what is to become of a document that is there in part, where that can be done without a person.
     """
     if len(found) > 1:
         text = f"{len(found)} documents carry one external id: {', '.join(document.erp_id for document in found)}"
         return Settled(_S.DEAD, "duplicate", text, found[0].erp_id, problem="duplicate_in_erp")
     settled_at = sent_at + settle_after
-    if found and found[0].status == "partial":
-        return _half_done(found[0], over=now >= settled_at, settled_at=settled_at)
-    if found:
-        document = found[0]
-        field = difference(kind, payload, document)
-        if field is None:
-            return Settled(_S.POSTED, Outcome.EXISTS.value, "", document.erp_id)
-        untouched = (
-            previous is not None and document.event_id != event_id and difference(kind, previous, document) is None
-        )
-        if not untouched:
-            name = f"{Outcome.EXISTS_DIFFERENT.value}_{field}"
-            return Settled(_S.DEAD, name, "", document.erp_id, problem=name)
+    half_done = bool(found) and found[0].status == "partial"
+    if half_done and now >= settled_at and attempts < max_attempts:
+        return _half_done(found[0], kind, payload, previous, partial)
+    if found and not half_done:
+        settled = _whole(found[0], kind, event_id=event_id, payload=payload, previous=previous, policy=partial)
+        if settled is not None:
+            return settled
     if now < settled_at:
-        return Settled(_S.UNKNOWN, Outcome.UNKNOWN.value, "not there yet", due_at=settled_at)
-    return _absent(attempts, max_attempts)
+        text = "half done, and the rest may still come" if half_done else "not there yet"
+        return Settled(_S.UNKNOWN, "partial" if half_done else Outcome.UNKNOWN.value, text, due_at=settled_at)
+    return _absent(attempts, max_attempts, left="half of the document" if half_done else "nothing")
 
 
-def _half_done(document: ErpDocument, *, over: bool, settled_at: datetime) -> Settled:
-    if over:
-        return Settled(_S.PARTIAL, "partial", "some steps are done, others are not", document.erp_id)
-    return Settled(_S.UNKNOWN, "partial", "half done, and the rest may still come", document.erp_id, settled_at)
+def _whole(
+    document: ErpDocument,
+    kind: DocumentKind,
+    *,
+    event_id: str,
+    payload: Mapping[str, Any],
+    previous: Mapping[str, Any] | None,
+    policy: PartialPolicy,
+) -> Settled | None:
+    """None when the ERP shows what stood before, so that this request did nothing yet."""
+    field = difference(kind, payload, document)
+    if field is None:
+        return Settled(_S.POSTED, Outcome.EXISTS.value, "", document.erp_id)
+    if previous is not None and document.event_id != event_id and difference(kind, previous, document) is None:
+        return None
+    if policy is PartialPolicy.REVERSE and previous is None and document.status == "cancelled":
+        return reversed_in_erp(document.erp_id)
+    name = f"{Outcome.EXISTS_DIFFERENT.value}_{field}"
+    return Settled(_S.DEAD, name, "", document.erp_id, problem=name)
 
 
-def _absent(attempts: int, max_attempts: int) -> Settled:
+def _half_done(
+    document: ErpDocument,
+    kind: DocumentKind,
+    payload: Mapping[str, Any],
+    previous: Mapping[str, Any] | None,
+    policy: PartialPolicy,
+) -> Settled:
+    """An amendment that got stuck may still show all of what stood before: that is ours, too."""
+    half = compare_half(kind, payload, document)
+    if previous is not None and difference(kind, previous, replace(document, status=previous["status"])) is None:
+        half = replace(half, foreign=(), other_header=False)
+    if half.may(policy, is_first=previous is None):
+        return Settled(_S.PARTIAL, "partial", str(half), document.erp_id)
+    return Settled(_S.DEAD, "partial", str(half), document.erp_id, problem="partial_in_erp")
+
+
+def reversed_in_erp(erp_id: str | None) -> Settled:
+    """What becomes of a posting whose half-done document was cancelled in the ERP."""
+    text = "it was there in part, and is cancelled there now"
+    return Settled(_S.REJECTED, "reversed", text, erp_id, problem="partial_reversed")
+
+
+def _absent(attempts: int, max_attempts: int, *, left: str) -> Settled:
     if attempts < max_attempts:
         return Settled(_S.RETRY_DUE, Outcome.ABSENT.value)
-    text = f"{attempts} requests got no answer and left nothing behind"
+    text = f"{attempts} requests got no answer and left {left} behind"
     return Settled(_S.DEAD, "attempts_used_up", text, problem="attempts_used_up")
 
 
 def difference(kind: DocumentKind, payload: Mapping[str, Any], document: ErpDocument) -> str | None:
     """The first field in which the ERP's document differs from what was meant; None when they agree.
 
-    Compared for orders: status, currency, amount and, while open, the lines by sku, quantity and amount, as the ERP may split or
-    merge nothing of them. Names and addresses of customers belong to the ERP once they exist.
+    Compared for orders, invoices and credit notes: status, the order and the invoice that it belongs to, currency, amount and, while
+    open, the lines by sku, quantity and amount, as the ERP may split or merge nothing of them. Names and addresses of customers belong to the ERP once they exist.
     """
     if kind is DocumentKind.CUSTOMER:
         return None
@@ -143,8 +189,9 @@ def difference(kind: DocumentKind, payload: Mapping[str, Any], document: ErpDocu
         return "status"
     if document.status == "cancelled":
         return None
-    if document.currency is not None and document.currency != payload["currency"]:
-        return "currency"
+    for field, shown in (("invoice", document.reverses), ("order", document.order), ("currency", document.currency)):
+        if shown is not None and shown != payload.get(field):
+            return field
     if document.amount != Decimal(payload["amount"]):
         return "amount"
     meant = sorted((line["sku"], Decimal(line["quantity"]), Decimal(line["amount"])) for line in payload["lines"])

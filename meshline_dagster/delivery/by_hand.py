@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
 from meshline_dagster.core.errors import RefusedError
 from meshline_dagster.core.ledger import CLOSED_ABSENT, CLOSED_IN_ERP, PostingState
 from meshline_dagster.delivery.findings import conflict_trace_key, trace_key
@@ -76,7 +76,12 @@ def close(
             f"{row.external_id} is a customer, and its orders wait until it is posted: create it in the ERP under this code, then "
             f"`meshline postings retry {key} --reason TEXT`, which finds it there"
         )
-    known = erp_id or row.erp_id or row.entity_key in last_posted(connection, row.destination, [row.entity_key])
+    is_state = row.document_kind not in ACCOUNTING_KINDS  # an order's own document says nothing of its invoices
+    known = (
+        erp_id
+        or row.erp_id
+        or (is_state and row.entity_key in last_posted(connection, row.destination, [row.entity_key]))
+    )
     if not absent and not known:
         raise RefusedError(
             f"the ledger does not know whether the ERP holds {row.external_id}: add `--erp-id ID` if it does, so that the order's next "

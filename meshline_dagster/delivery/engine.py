@@ -17,6 +17,7 @@ from meshline_dagster.core.errors import TransientError
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.delivery.backlog import announce_backlog
 from meshline_dagster.delivery.behind import tell_what_waits
+from meshline_dagster.delivery.billing import check_billing
 from meshline_dagster.delivery.committer import GroupCommitter
 from meshline_dagster.delivery.gates import IntentGate, check_company, check_gates, plan_number
 from meshline_dagster.delivery.holds import Holds
@@ -32,6 +33,7 @@ from meshline_dagster.delivery.shards import ShardLeases
 from meshline_dagster.erp.protocol import ErpWriter
 from meshline_dagster.store.approvals import waiting_count
 from meshline_dagster.store.backlogs import backlog_key
+from meshline_dagster.store.billing import ripe_entities
 from meshline_dagster.store.calendar import remember_calendar
 from meshline_dagster.store.engine import Store
 from meshline_dagster.store.exceptions import open_keys
@@ -79,6 +81,7 @@ async def deliver(
     remember_calendar(store, options.destination, options.freezes, actor=actor, now=clock())
     with store.read() as connection:
         check_gates(connection, options, now=clock())
+    check_billing(options, writer.capabilities)
     session = Session(store, writer, options, actor, clock, jitter, DeliveryReport())
     if options.mode is Mode.SHADOW:
         return session.report
@@ -111,8 +114,8 @@ async def _connect(writer: ErpWriter) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """The ledger at the beginning of a pass: what is due, when the next thing is, whether another run holds shards with work, and what
-    would take back too much.
+    """The ledger at the beginning of a pass: what is due, when the next thing is, whether another run holds shards with work, what would
+    take back too much, the order states that newer ones make needless, and the orders whose day to be invoiced has come.
     """
 
     now: datetime
@@ -121,6 +124,7 @@ class _Seen:
     elsewhere: bool
     outdated: Sequence[Posting]
     excess: Excess | None
+    ripe: Sequence[str]
 
 
 class _Delivery:
@@ -203,8 +207,8 @@ class _Delivery:
         if seen.excess is not None:
             await asyncio.to_thread(self.reversals.hold, seen.excess)
             return True
-        if seen.outdated:
-            await recorder.coalesce(seen.outdated)
+        if seen.outdated or seen.ripe:
+            await (recorder.coalesce(seen.outdated) if seen.outdated else recorder.bill(seen.ripe))
             return seen.now < deadline
         if seen.due:
             self.left -= len(seen.due)
@@ -232,12 +236,13 @@ class _Delivery:
             later = next_due(connection, to, shards, now=now, held=held)
             elsewhere = open_shards(connection, to) - set(shards)
             outdated = outdated_states(connection, to, shards, held=held) if self.options.coalesce else []
+            ripe = ripe_entities(connection, to, shards, today=now.date(), limit=_PASS) if self.options.billing else []
             recorder.open_exceptions |= open_keys(connection, "delivery")
             recorder.refused = refused_states(connection, to)
             excess = self.reversals.check(connection)
         if self.pace.is_delayed:
             due, later = [], self.pace.not_before
-        return _Seen(now, due, later, bool(elsewhere), outdated, excess)
+        return _Seen(now, due, later, bool(elsewhere), outdated, excess, ripe)
 
     async def _mind_backlog(self, recorder: Recorder, now: datetime) -> None:
         key = backlog_key(self.options.destination)

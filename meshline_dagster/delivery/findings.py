@@ -1,5 +1,6 @@
 """The words for what delivery cannot settle by itself."""
 
+from meshline_dagster.core.documents import ACCOUNTING_KINDS
 from meshline_dagster.core.settle import Settled
 from meshline_dagster.store.exceptions import Finding
 from meshline_dagster.store.postings import Posting
@@ -27,7 +28,19 @@ _FIX = {
         f"Keep one document in the ERP and reverse the others, then {_RETRY}: it is looked up again, and found. "
         f"If the one that you kept differs from the event on purpose: {_CLOSE}."
     ),
+    "partial_in_erp": (
+        f"Compare the ERP's document with what was meant; complete or cancel it there, then {_RETRY}: it is looked up again. "
+        f"If it differs from the event on purpose: {_CLOSE}."
+    ),
+    "partial_reversed": (
+        "The ERP's document is cancelled. Find out why it stopped half-way, then enter the order by hand or under another number: its "
+        "external id is taken."
+    ),
 }
+_REFUSED_DOCUMENT = (
+    "Correct what the ERP names (an account, a closed period, a right), then replay the order's day: the document is planned anew with "
+    "that day's accounting date. Until then its order is held."
+)
 _OWNERS = {"duplicate_in_erp": "finance", "missing_in_erp": "revops"}
 _CAN_WAIT = frozenset({"rejected", "missing_in_erp"})
 _DIFFERENT = (
@@ -54,14 +67,15 @@ def conflict_trace_key(destination: str, event_id: str) -> str:
 def finding_for(row: Posting, settled: Settled) -> Finding:
     """The exception that a problem becomes."""
     code = settled.problem or settled.outcome
+    is_refused_document = code == "rejected" and row.document_kind in ACCOUNTING_KINDS
     return Finding(
         trace_key=trace_key(row),
         origin="delivery",
         code=code,
         title=f"{row.document_kind.value} {row.external_id} of {row.entity_key}: {code.replace('_', ' ')}",
         detail=settled.message or code,
-        fix=_FIX.get(code, _DIFFERENT).format(key=row.key),
-        owner=_OWNERS.get(code, "integrations"),
+        fix=_REFUSED_DOCUMENT if is_refused_document else _FIX.get(code, _DIFFERENT).format(key=row.key),
+        owner="finance" if is_refused_document else _OWNERS.get(code, "integrations"),
         priority="P2" if code in _CAN_WAIT else "P1",
         entity_key=row.entity_key,
         event_id=row.event_id,

@@ -5,6 +5,8 @@ from datetime import date
 from enum import StrEnum
 
 from meshline_dagster.core.backlog import NO_LIMITS, BacklogLimits
+from meshline_dagster.core.followups import BillingPolicy
+from meshline_dagster.core.partials import PartialPolicy
 from meshline_dagster.core.pauses import Freeze
 from meshline_dagster.core.reversals import NO_REVERSAL_LIMITS, ReversalLimits
 
@@ -35,6 +37,8 @@ class DeliveryOptions:
         company: the ERP company id that posts are pinned to.
         effective_from: deals booked earlier are pre-cutover and never posted.
         missing_customer: whether customers are created; the ERP is asked first either way.
+        billing: how posted orders are invoiced; None posts orders only.
+        partial: what becomes of a document that is in the ERP in part, where nothing else is; everything else is escalated.
         shards: how many leases the entities are spread over; fixed for the life of a ledger.
         max_attempts: refusals "for now" until a posting is dead.
         coalesce: of an order's states that were never sent only the newest is; the earlier become superseded.
@@ -55,6 +59,8 @@ class DeliveryOptions:
     sandbox: bool = False
     effective_from: date | None = None
     missing_customer: MissingCustomer = MissingCustomer.CREATE
+    billing: BillingPolicy | None = None
+    partial: PartialPolicy = PartialPolicy.COMPLETE
     shards: int = 16
     max_attempts: int = 8
     patience: float = 90.0

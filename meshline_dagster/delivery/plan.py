@@ -22,6 +22,7 @@ from meshline_dagster.core.postings import (
 )
 from meshline_dagster.delivery.approvals import ReplayScope, let_wait
 from meshline_dagster.delivery.behind import changed_details
+from meshline_dagster.delivery.billing import reopen_refused
 from meshline_dagster.delivery.findings import conflict_trace_key
 from meshline_dagster.delivery.options import DeliveryOptions, Mode
 from meshline_dagster.store.approvals import void_empty
@@ -106,6 +107,9 @@ def plan(
             released = _gone_live(connection, options, {*touched, *(row.entity_key for row in outbox)})
             _write(connection, released, options, actor, now)
         void_empty(connection, options.destination, actor=actor, now=now)
+        keys = {*touched, *(row.entity_key for row in outbox)}
+        asked = [key for key in sorted(keys) if scope is None or not scope.leaves_out(key, frozenset())]
+        reopen_refused(connection, asked, options, actor=actor, now=now)
         if build_id is not None:
             mark_planned(connection, build_id, now=now)
         for key, detail in changed_details(connection, options.destination).items():

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 
 from meshline_dagster.core.cursors import Window
-from meshline_dagster.core.documents import DocumentKind, ErpDocument
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind, ErpDocument
 from meshline_dagster.core.identity import canonical_json
 from meshline_dagster.core.money import to_text
 from meshline_dagster.crm.protocol import FeedSchema, FieldSpec, FieldType, Peek
@@ -32,6 +32,10 @@ _FIELDS = (
     FieldSpec("document_date", FieldType.DATE, "date"),
     FieldSpec("lines", FieldType.STRING, "json"),
 )
+_ACCOUNTING_FIELDS = (
+    FieldSpec("order_external_id", FieldType.STRING, "text"),
+    FieldSpec("invoice_external_id", FieldType.STRING, "text"),
+)
 _SCHEMA = pa.schema(
     [
         ("_id", pa.string()),
@@ -49,6 +53,7 @@ _SCHEMA = pa.schema(
         ("lines", pa.string()),
     ]
 )
+_ACCOUNTING_SCHEMA = pa.schema([*_SCHEMA, ("order_external_id", pa.string()), ("invoice_external_id", pa.string())])
 
 
 class ErpFeed:
@@ -69,7 +74,8 @@ class ErpFeed:
 
     def describe(self) -> FeedSchema:
         """The columns of a document; they are ours, so they never drift."""
-        return FeedSchema(self._kind.value, _FIELDS)
+        more = _ACCOUNTING_FIELDS if self._kind in ACCOUNTING_KINDS else ()
+        return FeedSchema(self._kind.value, (*_FIELDS, *more))
 
     def peek(self, since: datetime | None) -> Peek:  # noqa: ARG002 - an ERP is read back after every delivery
         """Always worth reading: an ERP is also changed by its own users."""
@@ -85,7 +91,7 @@ class ErpFeed:
                     page = loop.run_until_complete(anext(pages))
                 except StopAsyncIteration:
                     return
-                yield _table(page)
+                yield _table(page, _ACCOUNTING_SCHEMA if self._kind in ACCOUNTING_KINDS else _SCHEMA)
         finally:
             loop.run_until_complete(self._writer.aclose())
             loop.close()
@@ -98,9 +104,9 @@ class ErpFeed:
                 yield inside
 
 
-def _table(documents: list[ErpDocument]) -> pa.Table:
+def _table(documents: list[ErpDocument], schema: pa.Schema) -> pa.Table:
     rows = sorted(documents, key=lambda document: (document.stamp, document.erp_id))
-    return pa.Table.from_pylist([_row(document) for document in rows], schema=_SCHEMA)
+    return pa.Table.from_pylist([_row(document) for document in rows], schema=schema)
 
 
 def _row(document: ErpDocument) -> dict[str, object]:
@@ -125,6 +131,8 @@ def _row(document: ErpDocument) -> dict[str, object]:
         "document_date": document.document_date,
         "lines": lines,
     }
+    if document.kind in ACCOUNTING_KINDS:
+        values |= {"order_external_id": document.order, "invoice_external_id": document.reverses}
     payload = {**values, "amount": to_text(document.amount), "id": document.erp_id}
     payload["document_date"] = document.document_date.isoformat() if document.document_date else None
     return {

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.errors import GateError, PlanChangedError
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.settle import Settled
 from meshline_dagster.core.text import kept_text
+from meshline_dagster.delivery.billing import billing_of
 from meshline_dagster.delivery.committer import GroupCommitter
 from meshline_dagster.delivery.findings import finding_for, trace_key
 from meshline_dagster.delivery.gates import IntentGate
@@ -34,6 +36,7 @@ class Results:
     findings: list[Finding] = field(default_factory=list)
     resolved: list[str] = field(default_factory=list)
     signals: list[Signal] = field(default_factory=list)
+    billed: list[str] = field(default_factory=list)
 
 
 class Recorder:
@@ -47,6 +50,7 @@ class Recorder:
 
     def __init__(self, session: Session, committer: GroupCommitter, leases: ShardLeases) -> None:
         self._report, self._committer, self._leases = session.report, committer, leases
+        self._billing = billing_of(session.options)
         self.gate: IntentGate | None = None
         self._name, self._numbers = uuid.uuid4().hex[:24], itertools.count(1)
         self.open_exceptions: set[str] = set()
@@ -86,6 +90,8 @@ class Recorder:
         """
         given_up = results.at if before is PostingState.SENDING else None
         results.changes.append(self.change(row, before, settled, given_up=given_up))
+        if settled.state is PostingState.POSTED and row.document_kind is DocumentKind.SALES_ORDER:
+            results.billed.append(row.entity_key)
         end = AttemptEnd(attempt.posting_id, attempt.request_id, results.at, settled.outcome, kept_text(answer))
         results.ends.append(end)
         self._report.count(settled.outcome)
@@ -125,9 +131,10 @@ class Recorder:
         Args:
             opened: attempts that begin and end in this very transaction, as look-ups do.
         """
-        await self._committer.commit(
-            Work(results.changes, opened, results.ends, results.findings, results.resolved, results.signals)
-        )
+        work = Work(results.changes, opened, results.ends, results.findings, results.resolved, results.signals)
+        if self._billing is not None and results.billed:
+            work = work._replace(billing=self._billing.of(results.billed))
+        await self._committer.commit(work)
 
     async def put_aside(self, rows: Sequence[Posting], cause: str) -> None:
         """Rows that need no request: superseded for this cause."""
@@ -136,6 +143,11 @@ class Recorder:
         await self._committer.commit(Work(changes))
         for _ in rows:
             self._report.count(cause)
+
+    async def bill(self, entity_keys: Sequence[str]) -> None:
+        """Plan what follows from orders whose day has come."""
+        if self._billing is not None and entity_keys:
+            await self._committer.commit(Work(billing=self._billing.of(entity_keys)))
 
     async def coalesce(self, rows: Sequence[Posting]) -> None:
         """Older order states that were never sent make room for the newest."""

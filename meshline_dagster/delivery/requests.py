@@ -8,11 +8,12 @@ from typing import Any
 
 import orjson
 
-from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument, Outcome
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, Answer, Document, DocumentKind, ErpDocument, Outcome
 from meshline_dagster.core.errors import GateError, MeshlineError, PlanChangedError
 from meshline_dagster.core.identity import sha256_hex
 from meshline_dagster.core.ledger import PostingState
-from meshline_dagster.core.settle import Settled, after_answer, after_lookup
+from meshline_dagster.core.partials import PartialPolicy
+from meshline_dagster.core.settle import Settled, after_answer, after_lookup, reversed_in_erp
 from meshline_dagster.delivery.holds import Holds
 from meshline_dagster.delivery.options import MissingCustomer
 from meshline_dagster.delivery.outage import OutageGuard, Signal
@@ -44,6 +45,7 @@ class Requests:
         self._writer, self._options, self._report = session.writer, session.options, session.report
         self._clock, self._jitter, self._timeout = session.clock, session.jitter, session.timeout
         self._recorder, self._leases, self._guard, self._holds, self._pace = recorder, leases, guard, holds, pace
+        self._operations = session.writer.capabilities.operations
         self._slots = asyncio.Semaphore(session.writer.capabilities.max_in_flight)
 
     async def send(self, batch: Sequence[Posting], before: Mapping[str, Posting]) -> None:
@@ -62,7 +64,7 @@ class Requests:
             if sha256_hex(row.payload.encode()) != row.fingerprint:
                 forged.append(row)
                 continue
-            document = _document(row, before.get(row.entity_key))
+            document = _document(row, _previous(row, before), self._options.partial)
             if document is None:
                 idle.append(row)
             elif self._leases.covers(row.shard, self._timeout):
@@ -95,7 +97,7 @@ class Requests:
         attempts: list[Attempt] = []
         results = Results(self._clock(), signals=self._guard.reached())
         for row in rows:
-            previous = before.get(row.entity_key)
+            previous = _previous(row, before)
             settled = after_lookup(
                 found.get(row.external_id, []),
                 kind=row.document_kind,
@@ -107,6 +109,7 @@ class Requests:
                 attempts=row.attempts,
                 max_attempts=self._options.max_attempts,
                 now=started,
+                partial=self._options.partial,
             )
             attempts.append(self._recorder.attempt(row, "look_up", started))
             self._recorder.settle(results, row, attempts[-1], settled, before=row.state, answer=settled.message)
@@ -130,7 +133,7 @@ class Requests:
         if why_not:
             await self._recorder.not_sent(rows, attempts, self._clock(), cause=why_not, due_at=self._pace.not_before)
         else:
-            await self._record(rows, attempts, answers, started, self._clock())
+            await self._record(rows, documents, attempts, answers, started=started, now=self._clock())
 
     def _why_not(self, rows: Sequence[Posting]) -> str | None:
         """What forbids a request at the last moment, in a word for the ledger; None when nothing does."""
@@ -142,7 +145,11 @@ class Requests:
     async def _post(self, documents: Sequence[Document]) -> list[Answer]:
         """Ask the writer; whatever goes wrong in it, the ERP may have acted: that is unknown, not failed."""
         self._report.requests += 1
-        only_match = self._matches_only(documents[0].kind)
+        kind, only_match = documents[0].kind, self._matches_only(documents[0].kind)
+        undeclared = {one.operation for one in documents if (kind, one.operation) not in self._operations}
+        if undeclared and not only_match:
+            text = f"{self._writer.name} does not declare that it can {' or '.join(sorted(undeclared))} a {kind.value}"
+            return [Answer(Outcome.REJECTED, message=text, field="operation")] * len(documents)
         try:
             async with asyncio.timeout(self._timeout):
                 answers = await (self._match(documents) if only_match else self._writer.post(documents))
@@ -168,23 +175,28 @@ class Requests:
     async def _record(
         self,
         rows: Sequence[Posting],
+        documents: Sequence[Document],
         attempts: Sequence[Attempt],
         answers: Sequence[Answer],
+        *,
         started: datetime,
         now: datetime,
     ) -> None:
         results, probe = Results(now), self._guard.is_probing
-        for row, attempt, answer in zip(rows, attempts, answers, strict=True):
+        for row, document, attempt, answer in zip(rows, documents, attempts, answers, strict=True):
             silent = answer.outcome in {Outcome.RETRY, Outcome.UNKNOWN}
             made = row.attempts + (0 if probe and silent else 1)  # an outage does not use a posting's attempts up
             settled = after_answer(
                 answer,
+                kind=row.document_kind,
                 attempts=made,
                 max_attempts=self._options.max_attempts,
                 now=now,
                 jitter=self._jitter(),
                 begun=row.state is _S.PARTIAL,
             )
+            if document.key != row.key and settled.state is _S.POSTED:
+                settled = reversed_in_erp(settled.erp_id)
             settled = replace(settled, attempts=made) if probe and silent else settled
             words = orjson.dumps(dict(answer.raw), default=str).decode() if answer.raw else settled.message
             self._recorder.settle(results, row, attempt, settled, before=_S.SENDING, answer=words)
@@ -200,7 +212,8 @@ class Requests:
         silence = Answer(Outcome.UNKNOWN, message="the look-up got no answer")
         most = self._options.max_attempts
         now = self._clock()
-        settled = after_answer(silence, attempts=1, max_attempts=most, now=now, jitter=self._jitter())
+        kind = rows[0].document_kind
+        settled = after_answer(silence, kind=kind, attempts=1, max_attempts=most, now=now, jitter=self._jitter())
         changes = [self._recorder.change(row, row.state, settled) for row in rows]
         await self._recorder.record(Results(now, changes, signals=signals))
 
@@ -226,9 +239,21 @@ def _matched(document: Document, there: Sequence[ErpDocument]) -> Answer:
     return Answer(Outcome.ABSENT, message=text)
 
 
-def _document(row: Posting, previous: Posting | None) -> Document | None:
-    """What to ask for, given what was posted last; None when a cancellation finds nothing to cancel."""
+def _previous(row: Posting, before: Mapping[str, Posting]) -> Posting | None:
+    """The state that this one follows; an accounting document follows none of its kind."""
+    return None if row.document_kind in ACCOUNTING_KINDS else before.get(row.entity_key)
+
+
+def _document(row: Posting, previous: Posting | None, partial: PartialPolicy) -> Document | None:
+    """What to ask for, given what was posted last; None when a cancellation finds nothing to cancel.
+
+    What is there in part is brought about once more, or cancelled, under a key of its own: it is another request.
+    """
     payload: dict[str, Any] = orjson.loads(row.payload)
+    if row.state is _S.PARTIAL and partial is PartialPolicy.REVERSE:
+        payload["status"] = "cancelled"
+        key = sha256_hex(f"{row.key}/reverse".encode())
+        return Document(row.document_kind, row.external_id, key, row.event_id, "cancel", payload)
     cancelled = payload.get("status") == "cancelled"
     if cancelled and previous is None:
         return None

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument, Outcome
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, Answer, Document, DocumentKind, ErpDocument, Outcome
 from meshline_dagster.core.errors import ConfigError, MeshlineError, SourceError, TransientError
 from meshline_dagster.erp.http import NETWORK_ERRORS, HttpClient
 from meshline_dagster.erp.protocol import Capabilities
@@ -22,7 +22,8 @@ PROFILES = ("idempotent", "unique", "lookup_only")
 _IDS_AT_ONCE = 200
 _PAGE = 500
 _OPERATIONS = frozenset(
-    {(kind, operation) for kind in DocumentKind for operation in ("create", "amend")}
+    {(kind, "create") for kind in PATHS}
+    | {(kind, "amend") for kind in PATHS if kind not in ACCOUNTING_KINDS}
     | {(DocumentKind.SALES_ORDER, "cancel")}
 )
 

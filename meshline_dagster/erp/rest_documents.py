@@ -7,12 +7,17 @@ from typing import Any
 
 import orjson
 
-from meshline_dagster.core.documents import Document, DocumentKind, ErpDocument, ErpLine
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, Document, DocumentKind, ErpDocument, ErpLine
 from meshline_dagster.core.errors import SourceError
 
 __all__ = ["PATHS", "from_json", "from_page", "request_body"]
 
-PATHS = {DocumentKind.CUSTOMER: "/v1/customers", DocumentKind.SALES_ORDER: "/v1/sales-orders"}
+PATHS = {
+    DocumentKind.CUSTOMER: "/v1/customers",
+    DocumentKind.SALES_ORDER: "/v1/sales-orders",
+    DocumentKind.INVOICE: "/v1/invoices",
+    DocumentKind.CREDIT_NOTE: "/v1/credit-notes",
+}
 """Where each kind lives below the base URL."""
 
 
@@ -28,7 +33,8 @@ def from_json(kind: DocumentKind, shown: Mapping[str, Any]) -> ErpDocument:
     Raises:
         KeyError, TypeError, ValueError, ArithmeticError: it does not have the agreed shape.
     """
-    day = shown.get("order_date")
+    is_accounting = kind in ACCOUNTING_KINDS
+    day = shown.get("invoice_date" if is_accounting else "order_date")
     return ErpDocument(
         kind=kind,
         erp_id=str(shown["id"]),
@@ -42,6 +48,8 @@ def from_json(kind: DocumentKind, shown: Mapping[str, Any]) -> ErpDocument:
         amount=Decimal(shown.get("amount", "0")),
         document_date=None if day is None else date.fromisoformat(day),
         lines=tuple(_line(line) for line in shown.get("lines", ())),
+        reverses=shown.get("invoice") if kind is DocumentKind.CREDIT_NOTE else None,
+        order=shown.get("order") if is_accounting else None,
         raw=shown,
     )
 

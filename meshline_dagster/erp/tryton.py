@@ -5,11 +5,13 @@ from datetime import datetime, timedelta
 
 from pydantic import SecretStr
 
-from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument, Outcome
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, Answer, Document, DocumentKind, ErpDocument, Outcome
 from meshline_dagster.core.errors import ConfigError, MeshlineError, TransientError
 from meshline_dagster.erp.protocol import Capabilities
+from meshline_dagster.erp.tryton_books import document_from_invoice
 from meshline_dagster.erp.tryton_customers import parties_by_code, post_customers
 from meshline_dagster.erp.tryton_documents import customer_from_row, order_from_row
+from meshline_dagster.erp.tryton_invoices import invoices_by_external_id, post_invoices
 from meshline_dagster.erp.tryton_readback import read_pages
 from meshline_dagster.erp.tryton_rpc import TrytonSession
 from meshline_dagster.erp.tryton_sales import post_orders, sales_by_external_id
@@ -19,6 +21,7 @@ __all__ = ["TrytonWriter"]
 _CUSTOMER, _ORDER = DocumentKind.CUSTOMER, DocumentKind.SALES_ORDER
 _IDS_AT_ONCE = 500
 _OPERATIONS = frozenset({(_CUSTOMER, "create"), (_ORDER, "create"), (_ORDER, "amend"), (_ORDER, "cancel")})
+_INVOICING = frozenset((kind, "create") for kind in ACCOUNTING_KINDS)
 _EXTREF_FIELDS = ["external_id", "event_id"]
 
 
@@ -28,8 +31,10 @@ class TrytonWriter:
     Args:
         base_url: the server's address.
         database: the database's name.
-        user: a user with the groups Sales, Sales Administrator, Sale Amendment and Party Administration.
+        user: one with the groups Sales, Sales Administrator, Sale Amendment and Party Administration.
         password: its password.
+        invoices: whether it makes invoices and credit notes; Tryton invoices the sales itself where it does not. Then the user needs the
+            group Accounting, too.
         name: the destination's name.
         company: Tryton's id of the company that is posted to.
         batch_size: how many documents go into one transaction.
@@ -51,6 +56,7 @@ class TrytonWriter:
         *,
         name: str = "tryton",
         company: str = "1",
+        invoices: bool = False,
         batch_size: int = 100,
         max_in_flight: int = 4,
         request_timeout: float = 120.0,
@@ -59,6 +65,7 @@ class TrytonWriter:
         if not company.isdecimal():
             raise ConfigError(f"a Tryton company is named by its number, e.g. 1, not {company!r}")
         self._name = name
+        self._invoices = invoices
         self._session = TrytonSession(base_url, database, user, password, int(company))
         self._capabilities = Capabilities(
             native_idempotency=False,
@@ -67,7 +74,7 @@ class TrytonWriter:
             max_in_flight=max_in_flight,
             settle_after=settle_after,
             request_timeout=request_timeout,
-            operations=_OPERATIONS,
+            operations=_OPERATIONS | _INVOICING if invoices else _OPERATIONS,
         )
 
     @property
@@ -116,13 +123,17 @@ class TrytonWriter:
 
     async def post(self, documents: Sequence[Document]) -> list[Answer]:
         """Bring about all documents, a transaction a step."""
-        undeclared = [document for document in documents if (document.kind, document.operation) not in _OPERATIONS]
+        declared = self._capabilities.operations
+        undeclared = [document for document in documents if (document.kind, document.operation) not in declared]
         if undeclared:
             text = f"this ERP cannot {undeclared[0].operation} a {undeclared[0].kind.value}"
             return [Answer(Outcome.REJECTED, message=text, field="operation")] * len(documents)
         if not documents:
             return []
-        bring_about = post_customers if documents[0].kind is _CUSTOMER else post_orders
+        kind = documents[0].kind
+        if kind is _ORDER:
+            return await post_orders(self._session, documents, invoice_method="manual" if self._invoices else None)
+        bring_about = post_customers if kind is _CUSTOMER else post_invoices
         return await bring_about(self._session, documents)
 
     async def find(self, kind: DocumentKind, external_ids: Sequence[str]) -> Mapping[str, list[ErpDocument]]:
@@ -134,6 +145,9 @@ class TrytonWriter:
             if kind is _CUSTOMER:
                 parties = await parties_by_code(self._session, ids)
                 found |= {code: [customer_from_row(row)] for code, row in parties.items()}
+            elif kind in ACCOUNTING_KINDS:
+                invoices = await invoices_by_external_id(self._session, ids)
+                found |= {name: [document_from_invoice(row) for row in rows] for name, rows in invoices.items()}
             else:
                 sales = await sales_by_external_id(self._session, ids)
                 found |= {external_id: [order_from_row(row) for row in rows] for external_id, rows in sales.items()}

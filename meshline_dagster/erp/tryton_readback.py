@@ -4,16 +4,24 @@ A record that was never written to again has no write date, and Tryton cannot or
 read first, ordered here, and then the records by pages. Stamps are those of a transaction's start: whoever reads regularly overlaps.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from meshline_dagster.core.documents import DocumentKind, ErpDocument
+from meshline_dagster.erp.tryton_books import INVOICE_FIELDS, document_from_invoice
 from meshline_dagster.erp.tryton_documents import PARTY_FIELDS, SALE_FIELDS, customer_from_row, order_from_row
 from meshline_dagster.erp.tryton_rpc import TrytonSession
 
 __all__ = ["read_pages"]
 
+_INVOICE = ("account.invoice", INVOICE_FIELDS, document_from_invoice)
+_READ: dict[DocumentKind, tuple[str, list[str], Callable[[dict[str, Any]], ErpDocument]]] = {
+    DocumentKind.CUSTOMER: ("party.party", PARTY_FIELDS, customer_from_row),
+    DocumentKind.SALES_ORDER: ("sale.sale", SALE_FIELDS, order_from_row),
+    DocumentKind.INVOICE: _INVOICE,
+    DocumentKind.CREDIT_NOTE: _INVOICE,
+}
 _STAMPS_AT_ONCE = 5_000
 _PAGE = 200
 
@@ -22,13 +30,12 @@ async def read_pages(
     session: TrytonSession, kind: DocumentKind, since: datetime | None
 ) -> AsyncIterator[list[ErpDocument]]:
     """Pages of documents. Raises as :meth:`TrytonSession.ask` does."""
-    is_party = kind is DocumentKind.CUSTOMER
-    model, fields = ("party.party", PARTY_FIELDS) if is_party else ("sale.sale", SALE_FIELDS)
+    model, fields, as_document = _READ[kind]
     changed = await _changed(session, model, since)
     for start in range(0, len(changed), _PAGE):
         ids = [record for _, record in changed[start : start + _PAGE]]
         rows = await session.rows(model, [["id", "in", ids]], fields, active_test=False)
-        page = [customer_from_row(row) if is_party else order_from_row(row) for row in rows]
+        page = [document for row in rows if (document := as_document(row)).kind is kind]
         if page:
             yield sorted(page, key=lambda document: (document.stamp, document.erp_id))
 
@@ -36,6 +43,8 @@ async def read_pages(
 async def _changed(session: TrytonSession, model: str, since: datetime | None) -> list[tuple[datetime, int]]:
     """Stamps and ids, oldest first."""
     domain: list[Any] = [] if model == "party.party" else [["company", "=", session.company]]
+    if model == "account.invoice":
+        domain.append(["type", "=", "out"])
     if since is not None:
         # an answer's stamps have microseconds, and so have Tryton's own
         moment = since.astimezone(UTC).replace(tzinfo=None)

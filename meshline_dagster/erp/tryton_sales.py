@@ -23,13 +23,19 @@ _TO_CONFIRM = frozenset({Step.CREATE, Step.REPLACE, Step.ADVANCE})
 _WITHOUT_CONTENT = frozenset({Step.CANCEL, Step.EMPTY})
 
 
-async def post_orders(session: TrytonSession, documents: Sequence[Document]) -> list[Answer]:
-    """Bring all documents about; one answer each, same order. Never raises for what Tryton or the network did."""
+async def post_orders(
+    session: TrytonSession, documents: Sequence[Document], *, invoice_method: str | None = None
+) -> list[Answer]:
+    """Bring all documents about; one answer each, same order. Never raises for what Tryton or the network did.
+
+    Args:
+        invoice_method: of the sales that are created; None leaves it to Tryton's configuration.
+    """
     try:
         works = await _prepare(session, documents)
     except MeshlineError as error:  # only look-ups were sent: Tryton surely did nothing
         return [Answer(Outcome.RETRY, message=str(error))] * len(documents)
-    steps = Steps(session)
+    steps = Steps(session, invoice_method)
     taken = await steps.create(_of(works, Step.CREATE))
     await steps.replace(_of(works, Step.REPLACE))
     await steps.amend(_of(works, Step.AMEND, Step.EMPTY))

@@ -19,15 +19,16 @@ _Send = Callable[[Sequence[Work]], Awaitable[Reply]]
 class Steps:
     """The calls, on one session."""
 
-    def __init__(self, session: TrytonSession) -> None:
+    def __init__(self, session: TrytonSession, invoice_method: str | None = None) -> None:
         self._session = session
+        self._fixed = {"company": session.company} | ({"invoice_method": invoice_method} if invoice_method else {})
 
     async def create(self, works: Sequence[Work]) -> list[Work]:
         """Create drafts; returns those whose external id was taken in the meantime."""
         taken: list[Work] = []
 
         async def send(part: Sequence[Work]) -> Reply:
-            return await self._session.tell(_SALE, "create", [_new_sale(work, self._session.company) for work in part])
+            return await self._session.tell(_SALE, "create", [_new_sale(work) | self._fixed for work in part])
 
         for work, reply in await tell_all(_open(works), send):
             if reply.outcome is None:
@@ -130,10 +131,10 @@ def _open(works: Sequence[Work]) -> list[Work]:
     return [work for work in works if work.is_open]
 
 
-def _new_sale(work: Work, company: int) -> dict[str, Any]:
+def _new_sale(work: Work) -> dict[str, Any]:
     assert work.wanted is not None
     lines = [["create", work.wanted.line_values()]]
-    return {**work.header, "company": company, "external_id": work.document.external_id, "lines": lines}
+    return {**work.header, "external_id": work.document.external_id, "lines": lines}
 
 
 def _new_content(work: Work) -> dict[str, Any]:

@@ -20,7 +20,10 @@ __all__ = ["CLASSES", "Figures", "read_figures"]
 CLASSES = ("posted", "superseded", "pending", "rejected", "dead", "held", "review", "ignored", "shadowed")
 """Every event is in exactly one of these."""
 
-_AMOUNTS = ("source_amount", "matched_amount", "unexplained_amount", "posted_amount", "in_exception_amount")
+_AMOUNTS = (
+    *("source_amount", "matched_amount", "unexplained_amount", "posted_amount", "in_exception_amount"),
+    *("invoiced_amount", "credited_amount"),
+)
 _OF_STATE = {
     "planned": "pending",
     "sending": "pending",
@@ -43,6 +46,7 @@ class Figures:
         matched: of these, orders that the ERP holds exactly.
         unexplained: of these, orders that are neither matched nor explained by an open exception or a hold.
         posted: orders of ours that the ERP holds, by its own words.
+        invoices, credit_notes: what the ERP holds of them, by its own words; ``invoiced_amount`` and ``credited_amount`` in money.
         parity: matched orders among all orders; ``parity_by_money`` in money, of the worst currency.
         drift_by_money: unexplained money in all of the source's money, of the worst currency.
     """
@@ -59,6 +63,8 @@ class Figures:
     rejected: int = 0
     duplicates_in_erp: int = 0
     missing_in_crm: int = 0
+    invoices: int = 0
+    credit_notes: int = 0
     unexplained: int = 0
     parity: float = 1.0
     parity_by_money: float = 1.0
@@ -68,6 +74,8 @@ class Figures:
     unexplained_amount: Mapping[str, Decimal] = field(default_factory=dict)
     posted_amount: Mapping[str, Decimal] = field(default_factory=dict)
     in_exception_amount: Mapping[str, Decimal] = field(default_factory=dict)
+    invoiced_amount: Mapping[str, Decimal] = field(default_factory=dict)
+    credited_amount: Mapping[str, Decimal] = field(default_factory=dict)
 
     @property
     def drift(self) -> float:
@@ -94,7 +102,7 @@ class Figures:
         """One flat object; money as decimal strings by currency."""
         names = (
             *("landed", "events", "orders", "matched", "posted", "held", "in_exception", "rejected"),
-            *("duplicates_in_erp", "missing_in_crm", "unexplained", "unaccounted"),
+            *("duplicates_in_erp", "missing_in_crm", "invoices", "credit_notes", "unexplained", "unaccounted"),
             *("parity", "parity_by_money", "parity_excluding_explained", "parity_excluding_explained_by_money"),
             *("drift", "drift_by_money"),
         )
@@ -162,11 +170,11 @@ def _with_reconciliation(known: Figures, status: Path, reconciliation: Path) -> 
     currencies = [row for row in rows if row["scope"] == "currency"]
 
     def money(name: str) -> dict[str, Decimal]:
-        return {row["currency"]: row[name] for row in currencies if row[name]}
+        return {row["currency"]: row[name] for row in currencies if row.get(name)}
 
     values = {name: getattr(known, name) for name in Figures.__dataclass_fields__} | {"unexplained": int(unexplained)}
-    for name in ("orders", "matched", "posted", "duplicates_in_erp", "missing_in_crm"):
-        values[name] = int(total[name])
+    for name in ("orders", "matched", "posted", "duplicates_in_erp", "missing_in_crm", "invoices", "credit_notes"):
+        values[name] = int(total.get(name, 0))  # a publication of an older version has no invoices
     for name in ("parity", "parity_by_money", "drift_by_money"):
         values[name] = float(total[name])
     return Figures(**values | {name: money(name) for name in _AMOUNTS if name != "in_exception_amount"})

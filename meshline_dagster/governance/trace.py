@@ -1,4 +1,4 @@
-"""The trace of one order or customer: change -> event -> disposition -> posting -> attempts -> ERP document -> reconciliation."""
+"""The trace of one order or customer: change -> event -> disposition -> posting -> attempts -> ERP document -> reconciliation -> billing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +25,10 @@ _RECONCILIATION = """
 SELECT entity_key, class, source_amount, erp_amount, source_currency AS currency, erp_number, erp_id, erp_status, detail
 FROM read_parquet(?) WHERE list_contains(?, entity_key) ORDER BY entity_key
 """
+_BILLING = """
+SELECT entity_key, class, order_amount, invoiced_amount, credited_amount, currency, invoices, credit_notes, erp_numbers
+FROM read_parquet(?) WHERE list_contains(?, entity_key) ORDER BY billing_id
+"""
 _BY_EVENT = """
 SELECT DISTINCT entity_key FROM read_parquet(?)
 WHERE ? IN (entity_key, order_id, source_document_id, contract_id, sold_to, id, split_part(entity_key, '/', 3))
@@ -49,10 +53,11 @@ class Trace:
     attempts: Sequence[Row] = ()
     exceptions: Sequence[Row] = ()
     reconciliation: Sequence[Row] = ()
+    billing: Sequence[Row] = ()
 
     def steps(self) -> dict[str, Sequence[Row]]:
         """Name -> rows, in the order of the way."""
-        names = ("changes", "events", "postings", "attempts", "exceptions", "reconciliation")
+        names = ("changes", "events", "postings", "attempts", "exceptions", "reconciliation", "billing")
         return {name: getattr(self, name) for name in names}
 
 
@@ -94,6 +99,7 @@ def trace(store: Store, zone: LandingZone, published_root: Path, identifier: str
             attempts=attempts,
             exceptions=items,
             reconciliation=parquet.query("reconciliation", _RECONCILIATION, entities),
+            billing=parquet.query("billing", _BILLING, entities),
         )
 
 

@@ -69,6 +69,7 @@ def connect_writer(settings: SyncSettings) -> ErpWriter:
         SecretStr(resolve(to.password)),
         name=to.name,
         company=to.company,
+        invoices=settings.policy.billing is not None,
     )
 
 

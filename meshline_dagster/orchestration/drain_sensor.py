@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
+from sqlalchemy import Connection
 
 from meshline_dagster.core.breaker import BreakerState, may_probe
 from meshline_dagster.core.errors import GateError
@@ -20,6 +21,7 @@ from meshline_dagster.orchestration.settings import SyncSettings
 from meshline_dagster.orchestration.turns import why_wait
 from meshline_dagster.store.approvals import unapproved
 from meshline_dagster.store.backlogs import released_through, unreleased
+from meshline_dagster.store.billing import is_any_ripe, ripe_entities
 from meshline_dagster.store.breakers import breaker_of
 from meshline_dagster.store.engine import Store
 from meshline_dagster.store.pauses import held
@@ -68,15 +70,22 @@ def why_drain(store: Store, options: DeliveryOptions, *, now: datetime) -> tuple
         until = not_before(connection, options.destination)
         if until is not None and now < until:
             return False, f"the destination asked to be left alone until {until:%H:%M:%S} UTC"
-        if not is_any_due(connection, options.destination, now=now):
+        ripe = options.billing is not None and is_any_ripe(connection, options.destination, today=now.date())
+        if not ripe and not is_any_due(connection, options.destination, now=now):
             return False, "nothing is due"
         try:
             check_gates(connection, options, now=now)
         except GateError as error:
             return False, str(error)
-        paused = held(pause.scope for pause in pauses_now(connection, options, now=now)) | unapproved()
-        if waiting_backlog(connection, options) is not None:
-            paused |= unreleased(released_through(connection, options.destination))
-        shards = range(options.shards)
-        due = due_postings(connection, options.destination, shards, now=now, limit=1, held=paused)
+        return _what_is_due(connection, options, now=now)
+
+
+def _what_is_due(connection: Connection, options: DeliveryOptions, *, now: datetime) -> tuple[bool, str]:
+    to, shards = options.destination, range(options.shards)
+    if options.billing is not None and ripe_entities(connection, to, shards, today=now.date(), limit=1):
+        return True, "orders are to be invoiced from today on"
+    paused = held(pause.scope for pause in pauses_now(connection, options, now=now)) | unapproved()
+    if waiting_backlog(connection, options) is not None:
+        paused |= unreleased(released_through(connection, to))
+    due = due_postings(connection, to, shards, now=now, limit=1, held=paused)
     return bool(due), "postings are due" if due else "what is due waits for something else than its time"

@@ -23,7 +23,7 @@ _DESCRIPTIONS = {
         "Orders, and money, that the ERP holds exactly, among those that no open exception or hold explains. "
         "`parity` in the metadata is the full ratio, as in `meshline status`."
     ),
-    "duplicates": "Orders that the ERP holds more than once.",
+    "duplicates": "Orders, invoices and credit notes that the ERP holds more than once.",
     "completeness": "Every event is in exactly one class: posted, under way, rejected, held, in review, ignored or shadowed.",
 }
 

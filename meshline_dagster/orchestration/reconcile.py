@@ -10,10 +10,10 @@ from meshline_dagster.orchestration.connect import FeedSpec
 from meshline_dagster.orchestration.dbt_events import DbtStep
 from meshline_dagster.orchestration.derive import LOCK_WAIT, WAREHOUSE_POOL
 from meshline_dagster.orchestration.manifest import manifest
-from meshline_dagster.orchestration.readback import read_back_key
+from meshline_dagster.orchestration.readback import read_back_keys
 from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.settings import SyncSettings
-from meshline_dagster.orchestration.sources import source_files
+from meshline_dagster.orchestration.sources import ERP_VIEWS, source_files
 from meshline_dagster.orchestration.translator import dbt_specs
 from meshline_dagster.store.builds import last_build
 from meshline_dagster.warehouse.build import RECONCILE, reconcile_args
@@ -26,7 +26,8 @@ __all__ = ["reconcile_assets"]
 
 def reconcile_assets(settings: SyncSettings, feeds: Sequence[FeedSpec]) -> dg.AssetsDefinition:
     """The models that compare with the ERP, as one step."""
-    specs, checks = dbt_specs(manifest(), RECONCILE, {"erp__sales_order": [read_back_key(settings)]})
+    raw = {ERP_VIEWS[kind]: [key] for kind, key in read_back_keys(settings).items()}
+    specs, checks = dbt_specs(manifest(), RECONCILE, raw)
 
     @dg.multi_asset(
         name=f"{settings.name}_reconcile",

@@ -6,10 +6,10 @@ no secret ever stands in a file.
 
 import os
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from meshline_dagster.core.backlog import BacklogLimits
 from meshline_dagster.core.errors import ConfigError
@@ -19,6 +19,7 @@ from meshline_dagster.crm.compaction import KEEP, MOST_FILES
 from meshline_dagster.crm.filedrop_layout import FileColumn, FileFormat, FileLayout
 from meshline_dagster.crm.protocol import FieldType
 from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
+from meshline_dagster.orchestration.document_settings import DocumentSettings
 from meshline_dagster.orchestration.hold_settings import (
     ApprovalSettings,
     BacklogSettings,
@@ -168,8 +169,8 @@ class TrytonDestination(_Settings):
     sandbox: bool = False
 
 
-class PolicySettings(_Settings):
-    """What the rules may assume. Durations are hours.
+class PolicySettings(DocumentSettings):
+    """What the rules may assume, and which documents follow from an order. Durations are hours.
 
     Attributes:
         coalesce: send only the newest of an order's states that were never sent.
@@ -242,6 +243,16 @@ class SyncSettings(_Settings):
     approvals: ApprovalSettings = ApprovalSettings()
     limits: LimitSettings = LimitSettings()
 
+    @model_validator(mode="after")
+    def _can_be_invoiced(self) -> Self:
+        policy = self.policy
+        if policy.billing is not None and policy.invoices_from is None and not self.destination.sandbox:
+            raise ValueError(
+                "policy.documents: order_and_invoice outside a sandbox needs policy.invoices_from: the booking day from which orders "
+                "are invoiced here, so that none is that was invoiced elsewhere"
+            )
+        return self
+
     @property
     def origin_instant(self) -> datetime:
         """The origin's midnight, UTC."""
@@ -278,6 +289,8 @@ class SyncSettings(_Settings):
             effective_from=self.effective_from,
             missing_customer=self.policy.missing_customer,
             coalesce=self.policy.coalesce,
+            billing=self.policy.billing,
+            partial=self.policy.partial,
             failures=self.limits.failures,
             rate_per_second=self.limits.rate_per_second,
             burst=self.limits.burst,

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection
 
+from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.landing.zone import LandingZone
 from meshline_dagster.orchestration.connect import FeedSpec
 from meshline_dagster.store.builds import Build
@@ -11,9 +12,14 @@ from meshline_dagster.store.manifest import live_files, new_files
 from meshline_dagster.store.mappings import active_mappings, changed_values
 from meshline_dagster.warehouse.records import BuildMode, BuildSpec, MappingEntry, Policy, SourceFile, SourceFiles
 
-__all__ = ["build_spec", "source_files"]
+__all__ = ["ERP_VIEWS", "build_spec", "source_files"]
 
-_ERP_VIEW = "erp__sales_order"
+ERP_VIEWS = {
+    DocumentKind.SALES_ORDER: "erp__sales_order",
+    DocumentKind.INVOICE: "erp__invoice",
+    DocumentKind.CREDIT_NOTE: "erp__credit_note",
+}
+"""The landing view of each kind that is read back."""
 
 
 def source_files(
@@ -26,7 +32,8 @@ def source_files(
     """
     views: dict[str, list[SourceFile]] = {}
     named = [(spec.view, spec.name, spec.instance) for spec in feeds if spec.view is not None]
-    for view, feed, instance in [*named, (_ERP_VIEW, f"{destination}/sales_order", destination)]:
+    named += [(view, f"{destination}/{kind.value}", destination) for kind, view in ERP_VIEWS.items()]
+    for view, feed, instance in named:
         live = live_files(connection, feed)
         listed = {file.seq for file in live}
         replaced = [file for file in new_files(connection, feed, after, 2**62) if file.seq not in listed]

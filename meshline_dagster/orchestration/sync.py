@@ -12,7 +12,7 @@ from meshline_dagster.orchestration.modes import MODE_TAG, SYNC_TAG, RunMode
 from meshline_dagster.orchestration.poll_sensor import poll_sensor
 from meshline_dagster.orchestration.preview import preview_job
 from meshline_dagster.orchestration.raw import raw_asset
-from meshline_dagster.orchestration.readback import read_back_asset, read_back_key
+from meshline_dagster.orchestration.readback import read_back_assets, read_back_keys
 from meshline_dagster.orchestration.recon_checks import reconciliation_checks
 from meshline_dagster.orchestration.reconcile import reconcile_assets
 from meshline_dagster.orchestration.resources import MeshlineResource
@@ -40,7 +40,7 @@ def build_sync(settings: SyncSettings, *, meshline: MeshlineResource | None = No
         *raw,
         derive,
         postings_asset(settings),
-        read_back_asset(settings),
+        *read_back_assets(settings),
         reconcile,
     ]
     checks = [contract_checks(settings), reconciliation_checks(settings)]
@@ -49,7 +49,8 @@ def build_sync(settings: SyncSettings, *, meshline: MeshlineResource | None = No
     sync_job = dg.define_asset_job(f"{settings.name}_sync", selection, tags=tags)
     check_job = dg.define_asset_job(
         f"{settings.name}_checks",
-        dg.AssetSelection.assets(read_back_key(settings), *reconcile.keys) | dg.AssetSelection.checks(*checks),
+        dg.AssetSelection.assets(*read_back_keys(settings).values(), *reconcile.keys)
+        | dg.AssetSelection.checks(*checks),
         tags=tags,
     )
     re_extract_job = dg.define_asset_job(

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, func, insert, select
 
 from meshline_dagster.core.backlog import Backlog
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.money import to_text
 from meshline_dagster.store import audit
@@ -31,8 +31,12 @@ def released_through(connection: Connection, destination: str) -> int:
 
 
 def unreleased(through: int) -> ColumnElement[bool]:
-    """The condition over ``posting`` that a row waits for release. What may have reached the ERP is settled in any case."""
-    return (posting.c.id > through) & posting.c.state.in_(_UNSENT)
+    """The condition over ``posting`` that a row waits for release.
+
+    What may have reached the ERP is settled in any case, and an invoice or credit note goes with its order, which was let go.
+    """
+    waits = (posting.c.id > through) & posting.c.state.in_(_UNSENT)
+    return waits & posting.c.document_kind.not_in([kind.value for kind in ACCOUNTING_KINDS])
 
 
 def backlog_of(connection: Connection, destination: str, *, amounts: bool = True) -> Backlog:

@@ -83,13 +83,14 @@ def postings_in(
 def postings_of_entities(connection: Connection, entities: Sequence[str]) -> list[dict[str, Any]]:
     """The ledger rows of some entities, in sequence."""
     names = (
-        *("id", "key", "entity_key", "operation", "event_id", "revision", "state", "outcome", "external_id", "erp_id"),
+        *("id", "key", "entity_key", "document_kind", "operation", "event_id", "revision", "state", "outcome"),
+        *("external_id", "erp_id"),
         *("amount", "currency", "attempts", "cause", "message"),
     )
     query = (
         select(*[posting.c[name] for name in names])
         .where(posting.c.entity_key.in_(entities))
-        .order_by(posting.c.entity_key, posting.c.event_time, posting.c.revision)
+        .order_by(posting.c.entity_key, posting.c.event_time, posting.c.id)
     )
     return [row._asdict() for row in connection.execute(query)]
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
     true,
 )
 
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
 from meshline_dagster.core.ledger import CLOSED_IN_ERP, PostingState
 from meshline_dagster.core.postings import KnownPosting
 from meshline_dagster.store.bulk import among, among_given, listed
@@ -82,6 +82,7 @@ class Posting:
     sent_at: datetime | None
 
 
+_FOLLOWING = [kind.value for kind in ACCOUNTING_KINDS]
 _COLUMNS = [posting.c[name] for name in Posting.__dataclass_fields__]
 
 
@@ -101,12 +102,16 @@ def _from_row(row: Any) -> Posting:
 def known_postings(
     connection: Connection, destination: str, entity_keys: Sequence[str]
 ) -> dict[str, list[KnownPosting]]:
-    """The latest revision of every event of these entities."""
+    """The latest revision of every event of these entities that an outbox derives; what follows from orders is no event of it."""
     found: dict[tuple[str, str], KnownPosting] = {}
     columns = [posting.c[name] for name in _KNOWN]
     query = (
         select(*columns)
-        .where(posting.c.destination == destination, among(connection, posting.c.entity_key, entity_keys))
+        .where(
+            posting.c.destination == destination,
+            among(connection, posting.c.entity_key, entity_keys),
+            posting.c.document_kind.not_in(_FOLLOWING),
+        )
         .order_by(posting.c.revision)
     )
     for entity, posting_id, event_id, revision, time, digest, state, *rest in connection.execute(query):
@@ -215,6 +220,7 @@ def outdated_states(
         .where(
             posting.c.destination == destination,
             posting.c.entity_key == older.c.entity_key,
+            posting.c.document_kind == DocumentKind.SALES_ORDER.value,
             is_open(posting),
             posting.c.state.in_(unsent),
             or_(
@@ -247,7 +253,9 @@ def is_any_due(connection: Connection, destination: str, *, now: datetime) -> bo
 
 
 def last_posted(connection: Connection, destination: str, entity_keys: Sequence[str]) -> dict[str, Posting]:
-    """The newest row of each entity that the ERP holds, posted by us or closed by hand: the state that it should show."""
+    """The newest state of each entity that the ERP holds, posted by us or closed by hand: what it should show. Invoices and credit notes
+    are no states.
+    """
     given = {"to": destination, "among": listed(entity_keys)}
     found = connection.execute(_in_erp(connection.dialect.name), given)
     return {row.entity_key: _from_row(row) for row in found}
@@ -256,7 +264,8 @@ def last_posted(connection: Connection, destination: str, entity_keys: Sequence[
 @lru_cache(maxsize=2)
 def _in_erp(dialect: str) -> Select[Any]:
     in_erp = or_(is_posted(posting), posting.c.cause == CLOSED_IN_ERP)  # a cause that a row never loses again
-    here = posting.c.destination == bindparam("to"), among_given(dialect, posting.c.entity_key), in_erp
+    is_state = posting.c.document_kind.not_in(_FOLLOWING)
+    here = posting.c.destination == bindparam("to"), among_given(dialect, posting.c.entity_key), in_erp, is_state
     return select(*_COLUMNS).where(*here).order_by(posting.c.event_time, posting.c.id)
 
 

@@ -19,7 +19,12 @@ def planned_reversals(connection: Connection, destination: str) -> list[Reversal
     before, newest = posting.alias("before"), posting.alias("newest")
     last_posted = (
         select(newest.c.id)
-        .where(newest.c.destination == destination, newest.c.entity_key == posting.c.entity_key, is_posted(newest))
+        .where(
+            newest.c.destination == destination,
+            newest.c.entity_key == posting.c.entity_key,
+            newest.c.document_kind == DocumentKind.SALES_ORDER.value,  # its invoices are no states of it
+            is_posted(newest),
+        )
         .order_by(newest.c.event_time.desc(), newest.c.id.desc())
         .limit(1)
         .correlate(posting)

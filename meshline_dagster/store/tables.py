@@ -31,6 +31,7 @@ __all__ = [
     "attempt",
     "audit_entry",
     "backlog_release",
+    "billing_due",
     "breaker",
     "build",
     "counter",
@@ -193,6 +194,17 @@ def is_posted(of: NamedFromClause) -> TextClause:
     """
     return text(f"{of.name}.state || '' = '{PostingState.POSTED.value}'")
 
+
+# One order that is not to be invoiced before a day, or whose billing is to be looked at again then.
+billing_due = Table(
+    "billing_due",
+    metadata,
+    Column("destination", String(60), primary_key=True),
+    Column("entity_key", String(300), primary_key=True),
+    Column("shard", Integer, nullable=False),
+    Column("due_on", Date, nullable=False),
+    Index(None, "destination", "due_on"),
+)
 
 # One request, or one look-up, made for a posting. Rows are inserted before the request and closed once after it.
 attempt = Table(

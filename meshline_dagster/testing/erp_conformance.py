@@ -9,7 +9,8 @@ ERP that may be written to (a sandbox server, a throw-away database):
             with my_server() as server:
                 yield MyControl(server)
 
-A test whose means the control does not list in ``can`` is skipped, and says so.
+A test whose means the control does not list in ``can`` is skipped, and says so; so are those about invoices and credit notes where the
+writer does not declare them.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from decimal import Decimal
 from meshline_dagster.core.documents import Answer, DocumentKind, ErpDocument, Outcome
 from meshline_dagster.core.settle import difference
 from meshline_dagster.erp.protocol import ErpWriter
+from meshline_dagster.testing.erp_accounting import ErpAccountingConformance
 from meshline_dagster.testing.erp_control import (
     ErpControl,
     find_one,
@@ -43,7 +45,7 @@ _ORDER, _CUSTOMER = DocumentKind.SALES_ORDER, DocumentKind.CUSTOMER
 _ABSENT_IDS = 250
 
 
-class ErpWriterConformance(ErpFailureConformance):
+class ErpWriterConformance(ErpFailureConformance, ErpAccountingConformance):
     """Subclass it, and give it a ``control``."""
 
     def test_it_keeps_the_protocol(self, control: ErpControl) -> None:

@@ -11,12 +11,14 @@ from meshline_dagster.core.money import to_text
 
 __all__ = ["Line", "Sample"]
 
+_HEADER = ("order_number", "customer", "customer_name", "currency", "po_number", "payment_terms")
+
 Line = tuple[str, str, str]
 """``(sku, quantity, unit price)``; the amount is their exact product."""
 
 
 class Sample:
-    """One customer with as many orders as asked for, under external ids that no other sample has.
+    """One customer with as many orders, invoices and credit notes as asked for, under external ids that no other sample has.
 
     Args:
         currency: of customer and orders.
@@ -66,6 +68,41 @@ class Sample:
         }
         return self._document(DocumentKind.SALES_ORDER, f"order/{number}", operation, version, payload)
 
+    def invoice(self, number: int, lines: Sequence[Line], *, version: int = 1) -> Document:
+        """An invoice of order ``number``; each ``version`` is another invoice."""
+        rows = [self._line(place, line) for place, line in enumerate(lines, start=1)]
+        return self._accounting(DocumentKind.INVOICE, number, version, rows, {})
+
+    def credit_note(
+        self, number: int, lines: Sequence[tuple[int, Line]], *, of: Document, version: int = 1
+    ) -> Document:
+        """A credit note against the invoice ``of``; each ``version`` is another one.
+
+        Args:
+            lines: ``(number of the invoice's line from 1, what is taken back of it)``.
+        """
+        rows = [
+            {**self._line(place, line), "invoice_line": str(against)}
+            for place, (against, line) in enumerate(lines, start=1)
+        ]
+        return self._accounting(DocumentKind.CREDIT_NOTE, number, version, rows, {"invoice": of.external_id})
+
+    def _accounting(
+        self, kind: DocumentKind, number: int, version: int, rows: list[dict[str, Any]], more: dict[str, Any]
+    ) -> Document:
+        order = self.order(number, [])
+        payload = {name: order.payload[name] for name in _HEADER} | {
+            **more,
+            "order": order.external_id,
+            "order_event_id": order.event_id,
+            "invoice_date": "2017-04-03",
+            "original_date": "2017-04-03",
+            "status": "open",
+            "amount": to_text(sum((Decimal(row["amount"]) for row in rows), Decimal(0))),
+            "lines": rows,
+        }
+        return self._document(kind, f"order/{number}/{version}", "create", version, payload)
+
     def _line(self, place: int, line: Line) -> dict[str, Any]:
         sku, quantity, price = line
         return {
@@ -87,7 +124,7 @@ class Sample:
     def _document(
         self, kind: DocumentKind, entity: str, operation: str, version: int, payload: dict[str, Any]
     ) -> Document:
-        event_id = sha256_hex(f"{self._run}/{entity}/{version}/{operation}".encode())
+        event_id = sha256_hex(f"{self._run}/{kind.value}/{entity}/{version}/{operation}".encode())
         return Document(
             kind=kind,
             external_id=self._external_id(kind, entity),

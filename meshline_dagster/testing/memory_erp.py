@@ -11,7 +11,16 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument, ErpLine, Outcome
+from meshline_dagster.core.billing import left_of, over_credited
+from meshline_dagster.core.documents import (
+    ACCOUNTING_KINDS,
+    Answer,
+    Document,
+    DocumentKind,
+    ErpDocument,
+    ErpLine,
+    Outcome,
+)
 from meshline_dagster.erp.protocol import Capabilities
 
 __all__ = ["Fault", "MemoryErp", "MemoryWriter"]
@@ -24,6 +33,7 @@ class Fault(StrEnum):
     LOST_ANSWER = "lost_answer"  # done, no answer
     LATE_COMMIT = "late_commit"  # no answer, done later
     BUSY = "busy"  # refused for now
+    HALF_DONE = "half_done"  # no answer, and only the header is there
     UNREACHABLE = "unreachable"  # the connection is refused
 
 
@@ -56,16 +66,34 @@ class MemoryErp:
     def apply(self, document: Document) -> Answer:
         """Do what a document asks for."""
         have = self.of(document.kind, document.external_id)
+        if have and have[0].status == "partial":
+            return self._finish(document, have[0])
+        if have and self.unique and document.operation == "create":
+            return Answer(Outcome.EXISTS, erp_id=have[0].erp_id)
         refused = self._refusal(document)
         if refused is not None:
             return refused
         if document.operation == "create":
-            if have and self.unique:
-                return Answer(Outcome.EXISTS, erp_id=have[0].erp_id)
             made = self.build(document, f"{document.kind.value}-{len(self.writes) + 1}")
             self.documents.setdefault(document.kind, []).append(made)
             self.writes.append(document)
             return Answer(Outcome.CREATED, erp_id=made.erp_id)
+        return self._change(document, have)
+
+    def half_do(self, document: Document) -> None:
+        """Leave a document behind without its lines."""
+        header = self.build(replace(document, payload={**document.payload, "lines": []}), f"half-{len(self.writes)}")
+        self.documents.setdefault(document.kind, []).append(replace(header, status="partial"))
+
+    def _finish(self, document: Document, half: ErpDocument) -> Answer:
+        kept = [one for one in self.documents[document.kind] if one is not half]
+        self.documents[document.kind] = [*kept, self.build(document, half.erp_id)]
+        self.writes.append(document)
+        return Answer(Outcome.UPDATED, erp_id=half.erp_id)
+
+    def _change(self, document: Document, have: Sequence[ErpDocument]) -> Answer:
+        if document.kind in ACCOUNTING_KINDS:
+            return Answer(Outcome.REJECTED, message=f"a {document.kind.value} is never changed", field="operation")
         if not have:
             return Answer(Outcome.REJECTED, message="there is no such document", field="external_id")
         if have[0].event_id == document.event_id:
@@ -76,14 +104,31 @@ class MemoryErp:
         return Answer(Outcome.UPDATED, erp_id=have[0].erp_id)
 
     def _refusal(self, document: Document) -> Answer | None:
-        if document.kind is not DocumentKind.SALES_ORDER:
+        if document.kind is DocumentKind.CUSTOMER:
             return None
+        if document.kind is DocumentKind.CREDIT_NOTE:
+            return self._credit_refusal(document)
+        if document.kind is DocumentKind.INVOICE and not self.of(DocumentKind.SALES_ORDER, document.payload["order"]):
+            return Answer(Outcome.REJECTED, message="unknown order", field="order")
         if not self.of(DocumentKind.CUSTOMER, document.payload["customer"]):
             return Answer(Outcome.REJECTED, message="unknown customer", field="customer")
         for place, line in enumerate(document.payload["lines"]):
             if self.skus is not None and line["sku"] not in self.skus:
                 return Answer(Outcome.REJECTED, message=f"unknown item {line['sku']}", field=f"lines[{place}].sku")
         return None
+
+    def _credit_refusal(self, document: Document) -> Answer | None:
+        """Against an invoice that is there, and never beyond what is left of it."""
+        name = document.payload["invoice"]
+        of_kind = {kind: [one for one in self.writes if one.kind is kind] for kind in ACCOUNTING_KINDS}
+        invoices = [(name, one.payload) for one in of_kind[DocumentKind.INVOICE] if one.external_id == name]
+        if not invoices:
+            return Answer(Outcome.REJECTED, message=f"unknown invoice {name}", field="invoice")
+        left = left_of(invoices[:1], [one.payload for one in of_kind[DocumentKind.CREDIT_NOTE]])
+        place = over_credited(left, document.payload)
+        if place is None:
+            return None
+        return Answer(Outcome.REJECTED, message="more is credited than is left of the invoice", field=place)
 
     def build(self, document: Document, erp_id: str) -> ErpDocument:
         """The record that a document becomes. Put into ``documents``, it is one that somebody made by hand."""
@@ -110,6 +155,8 @@ class MemoryErp:
             currency=payload["currency"],
             amount=Decimal(payload["amount"]),
             lines=lines,
+            reverses=payload.get("invoice"),
+            order=payload.get("order"),
         )
 
 
@@ -122,7 +169,8 @@ class MemoryWriter:
         self.erp = erp
         self._name = name
         self._late: set[asyncio.Task[None]] = set()
-        pairs = {(kind, operation) for kind in DocumentKind for operation in ("create", "amend", "cancel")}
+        pairs = {(kind, "create") for kind in DocumentKind}
+        pairs |= {(kind, how) for kind in DocumentKind if kind not in ACCOUNTING_KINDS for how in ("amend", "cancel")}
         self._capabilities = Capabilities(
             native_idempotency=False,
             unique_external_id=erp.unique,
@@ -168,6 +216,8 @@ class MemoryWriter:
             return self.erp.apply(document)
         if fault in {Fault.BUSY, Fault.UNREACHABLE}:
             return Answer(Outcome.RETRY, message=fault.value)
+        if fault is Fault.HALF_DONE:
+            self.erp.half_do(document)
         if fault is Fault.LOST_ANSWER:
             self.erp.apply(document)
         if fault is Fault.LATE_COMMIT:

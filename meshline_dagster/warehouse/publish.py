@@ -37,6 +37,7 @@ _QUERIES: Mapping[str, str] = MappingProxyType(
         " ORDER BY product_code",
         "exceptions": "SELECT * FROM marts.fct_exceptions ORDER BY opened_at, trace_key",
         "reconciliation": "SELECT * FROM marts.fct_reconciliation ORDER BY entity_key, erp_id",
+        "billing": "SELECT * FROM marts.fct_billing ORDER BY billing_id",
         "status": "SELECT * FROM marts.rpt_status ORDER BY currency NULLS FIRST",
     }
 )
@@ -46,7 +47,7 @@ DERIVED = ("outbox", "touched", "events", "catalog", "exceptions")
 every product code that the source ever had.
 """
 
-RECONCILED = ("reconciliation", "status")
+RECONCILED = ("reconciliation", "billing", "status")
 """What the models tagged ``reconcile`` make."""
 
 

@@ -32,6 +32,18 @@ _SYSTEM = {
     "_schema_hash": _TEXT,
 }
 
+_ACCOUNTING = {
+    "external_id": _TEXT,
+    "number": _TEXT,
+    "status": _TEXT,
+    "order_external_id": _TEXT,
+    "invoice_external_id": _TEXT,
+    "customer": _TEXT,
+    "currency": _TEXT,
+    "amount": _MONEY,
+    "document_date": _DAY,
+}
+
 LANDING_COLUMNS: Mapping[str, Mapping[str, str]] = {
     "salesforce__opportunity": {
         "Name": _TEXT,
@@ -86,6 +98,8 @@ LANDING_COLUMNS: Mapping[str, Mapping[str, str]] = {
         "document_date": _DAY,
         "lines": _TEXT,
     },
+    "erp__invoice": _ACCOUNTING,
+    "erp__credit_note": _ACCOUNTING,
 }
 """Landing view -> its typed columns (the source's own names). Every view also has the landing zone's own columns,
 ``_source`` (instance) and ``_is_new`` (landed after the build cursor)."""

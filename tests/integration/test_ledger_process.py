@@ -16,11 +16,13 @@ from sqlalchemy.exc import DBAPIError
 
 from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.errors import GateError, LeaseLostError, MeshlineError, PlanChangedError
+from meshline_dagster.core.followups import BillingPolicy
 from meshline_dagster.core.identity import external_id
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.pauses import Scope
 from meshline_dagster.core.postings import OutboxRow
 from meshline_dagster.delivery import engine
+from meshline_dagster.delivery.billing import Billing
 from meshline_dagster.delivery.committer import GroupCommitter
 from meshline_dagster.delivery.gates import IntentGate, plan_number
 from meshline_dagster.delivery.ledger_group import Work
@@ -159,6 +161,40 @@ def test_what_the_process_writes_is_what_the_delivery_would_have_written(ops, pl
         assert [row[:2] for row in ended] == [("r-1", "created")] * 3
         actions = connection.execute(text("SELECT action, actor FROM audit_entry ORDER BY seq")).all()
         assert [tuple(one) for one in actions[-6:]] == [("posting.sending", "t")] * 3 + [("posting.posted", "t")] * 3
+
+
+def test_the_process_plans_what_follows_from_an_order_in_the_transaction_of_its_outcome(ops):
+    line = {"line": "1", "sku": "A", "quantity": "1", "unit_price": "10.25", "amount": "10.25"}
+    row = replace(order(1), payload={**order(1).payload, "lines": [line]})
+    plan(ops, [row], touched=[], options=OPTIONS, build_id=None, actor="t", now=now())
+    with ops.write() as connection:
+        lease = leases.acquire(connection, "deliver:memory:0", "t", now=now(), ttl=timedelta(seconds=60))
+        [due] = due_postings(connection, "memory", [0], now=now(), limit=9)
+    billing = Billing("memory", 1, BillingPolicy()).of([row.entity_key])
+
+    async def work(committer, _):
+        await committer.commit(intent(due))
+        await committer.commit(outcome(due)._replace(billing=billing))
+        await committer.commit(Work(billing=billing))
+
+    hired(ops, work, {0: lease})
+    with ops.read() as connection:
+        rows = connection.execute(select(posting.c.document_kind, posting.c.state, posting.c.amount)).all()
+    assert [tuple(one) for one in rows] == [
+        ("sales_order", "posted", Decimal("10.25")),
+        ("invoice", "planned", Decimal("10.25")),
+    ]
+
+
+def test_nothing_is_billed_under_a_lease_that_is_lost(ops):
+    lost = leases.Lease("deliver:memory:0", "t", 1, now())
+    billing = Billing("memory", 1, BillingPolicy()).of([order(1).entity_key])
+
+    async def work(committer, _):
+        with pytest.raises(LeaseLostError):
+            await committer.commit(Work(billing=billing))
+
+    hired(ops, work, {0: lost})
 
 
 def test_what_was_learnt_of_the_destination_is_told_here_and_in_the_transaction_of_its_outcome(ops, planned):

@@ -7,6 +7,10 @@ with reconciled as (
     select * from {{ ref('fct_reconciliation') }}
 ),
 
+billing as (
+    select * from {{ ref('fct_billing') }}
+),
+
 events as (
     select events.type, coalesce(events.currency, 'XXX') as currency, dispositions.disposition
     from {{ ref('canonical_events') }} as events
@@ -60,7 +64,6 @@ erp_counts as (
     select
         coalesce(erp_currency, 'XXX') as currency,
         count(*) filter (where entity_key is not null) as posted,
-        coalesce(sum(erp_documents - 1) filter (where class = 'duplicate'), 0) as duplicates_in_erp,
         count(*) filter (where class = 'missing_in_crm') as missing_in_crm,
         coalesce(sum(erp_amount) filter (where entity_key is not null), 0) as posted_amount
     from reconciled
@@ -68,8 +71,31 @@ erp_counts as (
     group by coalesce(erp_currency, 'XXX')
 ),
 
+billing_counts as (
+    select
+        currency,
+        sum(invoices) as invoices,
+        sum(credit_notes) as credit_notes,
+        sum(invoiced_amount) as invoiced_amount,
+        sum(credited_amount) as credited_amount
+    from billing
+    group by currency
+),
+
+too_many as (
+    select coalesce(erp_currency, 'XXX') as currency, erp_documents - 1 as documents from reconciled where class = 'duplicate'
+    union all
+    select currency, documents_too_many as documents from billing where documents_too_many > 0
+),
+
+duplicate_counts as (
+    select currency, sum(documents) as duplicates_in_erp from too_many group by currency
+),
+
 currencies as (
     select currency from event_counts
+    union
+    select currency from billing_counts
     union
     select currency from source_counts
     union
@@ -81,9 +107,9 @@ by_currency as (
         currencies.currency,
         {% set counts = ['events', 'events_created', 'events_amended', 'events_cancelled', 'events_post', 'events_hold',
             'events_review', 'events_reject', 'events_ignore', 'orders', 'in_exception', 'held', 'rejected', 'ignored', 'matched',
-            'posted', 'duplicates_in_erp', 'missing_in_crm'] %}
+            'posted', 'duplicates_in_erp', 'missing_in_crm', 'invoices', 'credit_notes'] %}
         {% set amounts = ['source_amount', 'in_exception_amount', 'held_amount', 'matched_amount', 'unexplained_amount',
-            'posted_amount'] %}
+            'posted_amount', 'invoiced_amount', 'credited_amount'] %}
         {% for name in counts %}
         cast(coalesce({{ name }}, 0) as bigint) as {{ name }},
         {% endfor %}
@@ -94,6 +120,8 @@ by_currency as (
     left join event_counts using (currency)
     left join source_counts using (currency)
     left join erp_counts using (currency)
+    left join billing_counts using (currency)
+    left join duplicate_counts using (currency)
 ),
 
 rated as (

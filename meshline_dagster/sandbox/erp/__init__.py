@@ -1,1 +1,1 @@
-"""A sandbox ERP over HTTP: customers and sales orders in a SQLite file, with faults that a test plans."""
+"""A sandbox ERP over HTTP: customers, sales orders, invoices and credit notes in a SQLite file, with faults that a test plans."""

@@ -1,4 +1,4 @@
-"""The sandbox ERP's data paths under ``/v1``: company, items, customers, sales orders.
+"""The sandbox ERP's data paths under ``/v1``: company, items, customers, sales orders, invoices, credit notes.
 
 Every call is counted, may be struck by a planned fault, and needs the token.
 """
@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from meshline_dagster.sandbox.erp.accounting import ACCOUNTING
 from meshline_dagster.sandbox.erp.bodies import Refused
 from meshline_dagster.sandbox.erp.database import Database, document
 from meshline_dagster.sandbox.erp.faults import FaultKind, FaultPlan, Rule
@@ -24,7 +25,7 @@ from meshline_dagster.sandbox.erp.reset import reset
 __all__ = ["Erp", "data_routes"]
 
 _MOST_IDS = 1_000
-_KINDS = {"customers": "customer", "sales-orders": "sales_order"}
+_CHANGEABLE = {"customers": "customer", "sales-orders": "sales_order"}
 
 
 @dataclass(slots=True)
@@ -46,13 +47,14 @@ _Handler = Callable[[Erp, Request], Awaitable[JSONResponse]]
 def data_routes() -> list[Route]:
     """The routes below ``/v1``."""
     routes = [Route("/company", _call(_company)), Route("/items", _call(_items))]
-    for path, kind in _KINDS.items():
+    for path, kind in {**_CHANGEABLE, **ACCOUNTING}.items():
         one = f"/{path}/{{document_id}}"
+        if kind in _CHANGEABLE.values():
+            routes.append(Route(one, _call(_write("replace", kind)), methods=["PUT"]))
         routes += [
             Route(f"/{path}", _call(_write("create", kind)), methods=["POST"]),
             Route(f"/{path}/lookup", _call(_look_up(kind)), methods=["POST"]),
             Route(f"/{path}", _call(_list(kind))),
-            Route(one, _call(_write("replace", kind)), methods=["PUT"]),
             Route(one, _call(_show(kind))),
         ]
     cancel = _call(_write("cancel", "sales_order"))

@@ -1,12 +1,13 @@
-"""What the sandbox ERP accepts: the bodies of customers and sales orders, checked before anything is written."""
+"""What the sandbox ERP accepts: the bodies of customers, sales orders, invoices and credit notes, checked before anything is written."""
 
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from meshline_dagster.core.money import is_currency
 
-__all__ = ["Refused", "check_customer", "check_order"]
+__all__ = ["Refused", "check_accounting", "check_customer", "check_order"]
 
 _ID_CHARACTERS = 64
 _NAME_CHARACTERS = 500
@@ -53,10 +54,33 @@ def check_order(body: Mapping[str, Any], items: frozenset[str] | None) -> None:
     _check_currency(body)
     if body.get("status", "open") not in _STATUSES:
         raise _invalid("status", f"status is open or cancelled, not {body['status']!r}")
+    _check_sum(body, items)
+
+
+def check_accounting(body: Mapping[str, Any], items: frozenset[str] | None) -> None:
+    """Refuse an invoice or credit note without a day, of a negative amount, or that does not add up.
+
+    Args:
+        items: the known skus; None accepts any.
+    """
+    _check_ids(body)
+    _check_text(body, "customer", _ID_CHARACTERS)
+    _check_text(body, "order", _ID_CHARACTERS)
+    _check_currency(body)
+    try:
+        date.fromisoformat(str(body.get("invoice_date")))
+    except ValueError as error:
+        raise _invalid("invoice_date", "invoice_date is a day, as in 2026-01-31") from error
+    _check_sum(body, items)
+    if Decimal(body["amount"]) < 0:
+        raise _invalid("amount", "an invoice or credit note has no negative amount")
+
+
+def _check_sum(body: Mapping[str, Any], items: frozenset[str] | None) -> None:
     amount = _money(body.get("amount"), "amount")
     lines = body.get("lines")
     if not isinstance(lines, list) or not lines:
-        raise _invalid("lines", "an order has one line or more")
+        raise _invalid("lines", "a document has one line or more")
     total = Decimal(0)
     for place, line in enumerate(lines):
         total += _check_line(line, f"lines[{place}]", items)

@@ -83,10 +83,16 @@ def _count(database: Database) -> dict[str, Any]:
         name = f"{row['currency']} {row['status']}"
         amounts[name] += 1
         sums[name] = sums.get(name, Decimal(0)) + Decimal(row["amount"])
+    billed: dict[str, dict[str, Decimal]] = {}
+    for row in database.rows("select kind, body from document where kind in ('invoice', 'credit_note')"):
+        body = json.loads(row["body"])
+        sums = billed.setdefault(body["order"], {"invoiced": Decimal(0), "credited": Decimal(0)})
+        sums["invoiced" if row["kind"] == "invoice" else "credited"] += Decimal(body["amount"])
     return {
         "documents": {row["name"]: row["n"] for row in database.rows(per_kind)},
         "duplicates": [dict(row) for row in database.rows(twice)],
         "amounts": {name: to_text(amount) for name, amount in sums.items()},
         "orders": dict(amounts),
+        "billed": {order: {name: to_text(sum_) for name, sum_ in sums.items()} for order, sums in billed.items()},
         "journal": {row["name"]: row["n"] for row in database.rows(per_operation)},
     }

@@ -32,6 +32,7 @@ create table if not exists document (
     body text not null
 );
 create index if not exists document_external_id on document (kind, external_id);
+create index if not exists document_credited on document (json_extract(body, '$.invoice')) where kind = 'credit_note';
 create index if not exists document_updated_at on document (kind, updated_at, seq);
 create table if not exists journal (
     seq integer primary key autoincrement,
@@ -53,7 +54,7 @@ create table if not exists answer (
 );
 """
 
-_PREFIX = {"customer": ("c", "CU"), "sales_order": ("o", "SO")}
+_PREFIX = {"customer": ("c", "CU"), "sales_order": ("o", "SO"), "invoice": ("i", "IN"), "credit_note": ("n", "CN")}
 
 
 def as_text(moment: datetime) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from meshline_dagster.sandbox.erp.accounting import ACCOUNTING, check_document
 from meshline_dagster.sandbox.erp.bodies import Refused, check_customer, check_order
 from meshline_dagster.sandbox.erp.database import Database, document
 
@@ -135,6 +136,9 @@ class Operations:
         if kind == "customer":
             check_customer(body)
             return
+        if kind in ACCOUNTING.values():
+            check_document(database, kind, body, self.items)
+            return
         check_order(body, self.items)
         if not database.knows("customer", body["customer"]):
             raise Refused(422, "unknown_customer", f"unknown customer {body['customer']}", field="customer")
@@ -149,7 +153,7 @@ def _is_unicode(value: Any) -> bool:
 
 
 def _status(kind: str, body: Mapping[str, Any]) -> str:
-    return "open" if kind == "customer" else str(body.get("status", "open"))
+    return "open" if kind != "sales_order" else str(body.get("status", "open"))
 
 
 def _existing(database: Database, call: Call) -> Any:

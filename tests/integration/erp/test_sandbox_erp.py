@@ -319,3 +319,65 @@ def test_a_killed_server_kept_everything_that_it_answered(tmp_path, monkeypatch)
         assert (again.status_code, again.json()["id"]) == (409, made["id"])
         company = httpx.get(f"{url}/v1/company", headers=headers).json()
         assert (company["id"], company["profile"]) == ("2", "unique")
+
+
+def accounting(external_id, **changes):
+    return {**order(external_id), "order": "O1", "invoice_date": "2026-03-02", **changes}
+
+
+def credit(external_id="N1", quantity="1", amount="5.05", **changes):
+    line = {**LINE, "quantity": quantity, "amount": amount, "invoice_line": "1"}
+    return accounting(external_id, amount=amount, lines=[line], **{"invoice": "I1", **changes})
+
+
+def invoiced(client):
+    for path, body in (("sales-orders", order()), ("invoices", accounting("I1"))):
+        assert client.post(f"/v1/{path}", json=body).status_code == 201
+
+
+def test_what_is_invoiced_and_credited_is_told_for_each_order(erp):
+    with erp() as client:
+        invoiced(client)
+        made = client.post("/v1/credit-notes", json=credit())
+        assert made.status_code == 201
+        assert oracle(client)["billed"] == {"O1": {"invoiced": "10.1", "credited": "5.05"}}
+        assert client.get(f"/v1/credit-notes/{made.json()['id']}").json()["number"] == "CN-000004"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("invoices", accounting("I2", order="O2"), "order"),
+        ("invoices", accounting("I2", customer="C2"), "customer"),
+        ("invoices", accounting("I2", invoice_date="soon"), "invoice_date"),
+        ("invoices", accounting("I2", amount="10.11"), "amount"),
+        (
+            "invoices",
+            accounting("I2", amount="-1", lines=[{**LINE, "quantity": "-1", "unit_price": "1", "amount": "-1"}]),
+            "amount",
+        ),
+        ("credit-notes", credit(invoice="I9"), "invoice"),
+        ("credit-notes", credit(currency="USD"), "currency"),
+        ("credit-notes", credit(quantity="3", amount="15.15"), "lines[0]"),
+        ("credit-notes", credit(quantity="2", amount="10.11"), "lines[0]"),
+    ],
+)
+def test_what_does_not_belong_in_the_books_is_refused_and_leaves_nothing(erp, path, body, field):
+    with erp() as client:
+        invoiced(client)
+        before = oracle(client)["journal"]
+        answer = client.post(f"/v1/{path}", json=body)
+        assert (answer.status_code, answer.json()["error"]["field"]) == (422, field)
+        assert oracle(client)["journal"] == before
+
+
+def test_what_is_in_the_books_cannot_be_replaced_nor_an_order_invoiced_after_its_cancellation(erp):
+    with erp() as client:
+        invoiced(client)
+        [invoice] = client.get("/v1/invoices").json()["documents"]
+        assert client.put(f"/v1/invoices/{invoice['id']}", json=accounting("I1")).status_code == 405
+        [found] = client.get("/v1/sales-orders").json()["documents"]
+        client.post(f"/v1/sales-orders/{found['id']}/cancel", json={"event_id": "e2"})
+        answer = client.post("/v1/invoices", json=accounting("I2"))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "order_cancelled")
+        assert client.post("/v1/credit-notes", json=credit(quantity="2", amount="10.10")).status_code == 201

@@ -27,7 +27,7 @@ class TrytonControl:
         self._company = dataclasses.replace(company, base_url=proxy.base_url)
 
     def writer(self):
-        return writer_on(self._company)
+        return writer_on(self._company, invoices=True)
 
     def unreachable(self):
         with socket.socket() as probe:
@@ -39,7 +39,9 @@ class TrytonControl:
         return writer_on(dataclasses.replace(self._company, password=SecretStr("not the password")))
 
     def lose_next_answer(self):
-        self._proxy.lose_next("model.sale.sale.confirm", "model.sale.amendment.validate_amendment")
+        self._proxy.lose_next(
+            "model.sale.sale.confirm", "model.sale.amendment.validate_amendment", "model.account.invoice.post"
+        )
 
     def name_of(self, external_id):
         engine = sqlalchemy.create_engine(self._server.postgres.url(self._direct.database))

@@ -1,0 +1,227 @@
+"""The accounting documents that follow from an order once a state of it is posted: pure, from the entity's ledger rows.
+
+What is invoiced less what is credited has to equal the last posted state of the order, line by line. Whatever is missing to that is
+planned: credit notes against the invoices first, then the invoice. Rows that are planned count as done, so that planning the same
+ledger again plans nothing: a crash, a replay or a second run cannot bill twice.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from itertools import groupby
+from typing import Any
+
+from meshline_dagster.core.billing import Bill, BilledLine, adjust, left_of, rebill
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
+from meshline_dagster.core.identity import external_id, fingerprint, follow_up_id
+from meshline_dagster.core.ledger import CLOSED_IN_ERP, PostingState
+from meshline_dagster.core.money import to_text
+from meshline_dagster.core.postings import NewPosting, OutboxRow
+
+__all__ = ["Amendments", "BillingPolicy", "BillingRow", "FollowUps", "InvoiceTrigger", "plan_follow_ups"]
+
+_ORDER, _INVOICE, _CREDIT_NOTE = DocumentKind.SALES_ORDER, DocumentKind.INVOICE, DocumentKind.CREDIT_NOTE
+_HEADER = ("order_number", "customer", "customer_name", "currency", "po_number", "payment_terms")
+_BILLED_TO = ("customer", "currency")
+_PRINTED = ("customer", "currency", "po_number", "payment_terms")
+
+
+class Amendments(StrEnum):
+    """What an amendment does to what is invoiced: the difference is settled, or all is credited and invoiced anew."""
+
+    AMEND_IN_PLACE = "amend_in_place"
+    CREDIT_AND_REBILL = "credit_and_rebill"
+
+
+class InvoiceTrigger(StrEnum):
+    """The day from which an order is invoiced: that of its booking, or the first on which one of its lines starts."""
+
+    BOOKING = "booking"
+    START = "start"
+
+
+@dataclass(frozen=True, slots=True)
+class BillingPolicy:
+    """How orders are invoiced.
+
+    Attributes:
+        since: orders booked before this day are invoiced elsewhere, unless we have invoiced them; None: all are invoiced.
+        closed_through: the last day of the periods that are closed; None: none is.
+    """
+
+    amendments: Amendments = Amendments.AMEND_IN_PLACE
+    trigger: InvoiceTrigger = InvoiceTrigger.BOOKING
+    since: date | None = None
+    closed_through: date | None = None
+
+    def first_open_day(self, day: date) -> date:
+        """The day itself, or the first one after the closed periods."""
+        return day if self.closed_through is None else max(day, self.closed_through + timedelta(days=1))
+
+
+@dataclass(frozen=True, slots=True)
+class BillingRow:
+    """A ledger row, as far as billing goes by it."""
+
+    event_id: str
+    document_kind: DocumentKind
+    external_id: str
+    revision: int
+    event_time: datetime
+    state: PostingState
+    payload: Mapping[str, Any]
+    selling_entity: str | None = None
+    customer_key: str | None = None
+    cause: str = ""
+
+    @property
+    def stands(self) -> bool:
+        """Made, on its way, or made by hand in the ERP, where an operator has closed it."""
+        return self.state is not PostingState.SUPERSEDED or self.cause == CLOSED_IN_ERP
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUps:
+    """What to plan.
+
+    Attributes:
+        insert: new ledger rows, in the order in which they are to be posted.
+        due_on: the day on which to ask again, because the order is not to be invoiced before; else None.
+    """
+
+    insert: tuple[NewPosting, ...] = ()
+    due_on: date | None = None
+
+
+def plan_follow_ups(entity_key: str, rows: Sequence[BillingRow], policy: BillingPolicy, *, today: date) -> FollowUps:
+    """Compare what is billed with the last posted state of the order.
+
+    Args:
+        rows: every ledger row of the entity, oldest first within a kind.
+        today: becomes the documents' accounting date, unless its period is closed: then it is kept as the original date.
+    """
+    states = [row for row in rows if row.document_kind is _ORDER and row.state is PostingState.POSTED]
+    if not states:
+        return FollowUps()
+    order = max(reversed(states), key=lambda row: row.event_time)
+    standing = [row for row in rows if row.document_kind in ACCOUNTING_KINDS and row.stands]
+    invoices = {row.external_id: row for row in standing if row.document_kind is _INVOICE}
+    notes = [row.payload for row in standing if row.document_kind is _CREDIT_NOTE]
+    left = left_of([(name, row.payload) for name, row in invoices.items()], notes)
+    is_open = order.payload["status"] == "open"
+    wanted = order.payload["lines"] if is_open else []
+    day = _trigger_day(order.payload, policy.trigger)
+    if not invoices and _is_invoiced_elsewhere(order.payload, policy.since):
+        return FollowUps()
+    if is_open and not invoices and day is not None and day > today:
+        return FollowUps(due_on=day)
+    bill = _bill(order, left, wanted, invoices, policy)
+    writer = _Writer(entity_key, order, rows, today, policy.first_open_day(today))
+    credited = [
+        writer.credit_note(invoices[name], list(lines))
+        for name, lines in groupby(bill.credits, lambda one: one.invoice)
+    ]
+    return FollowUps((*credited, *([writer.invoice(bill.lines)] if bill.lines else [])))
+
+
+def _bill(
+    order: BillingRow,
+    left: Sequence[BilledLine],
+    wanted: Sequence[Mapping[str, Any]],
+    invoices: Mapping[str, BillingRow],
+    policy: BillingPolicy,
+) -> Bill:
+    is_rebilled = policy.amendments is Amendments.CREDIT_AND_REBILL
+    names = _PRINTED if is_rebilled else _BILLED_TO
+    standing = [invoices[name].payload for name in dict.fromkeys(line.invoice for line in left)]
+    if any(invoice.get(name) != order.payload.get(name) for invoice in standing for name in names):
+        return rebill(left, wanted)
+    bill = adjust(left, wanted, order.payload["currency"])
+    return rebill(left, wanted) if is_rebilled and (bill.credits or bill.lines) else bill
+
+
+def _is_invoiced_elsewhere(payload: Mapping[str, Any], since: date | None) -> bool:
+    """An order without a date has no day from which anybody could tell."""
+    booked = payload.get("order_date")
+    return since is not None and booked is not None and date.fromisoformat(booked) < since
+
+
+def _trigger_day(payload: Mapping[str, Any], trigger: InvoiceTrigger) -> date | None:
+    """None when the order does not say: then nothing keeps it from being invoiced."""
+    starts = [line["start"] for line in payload["lines"] if line.get("start")]
+    if trigger is InvoiceTrigger.START and starts:
+        return min(date.fromisoformat(start) for start in starts)
+    booked = payload.get("order_date")
+    return date.fromisoformat(booked) if booked else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Words documents that follow from ``order``."""
+
+    entity_key: str
+    order: BillingRow
+    rows: Sequence[BillingRow]
+    today: date
+    dated: date
+
+    def invoice(self, lines: Sequence[Mapping[str, Any]]) -> NewPosting:
+        numbered = [{**line, "line": str(place)} for place, line in enumerate(lines, start=1)]
+        return self._posting(_INVOICE, None, self.order.payload, numbered, {})
+
+    def credit_note(self, invoice: BillingRow, lines: Sequence[BilledLine]) -> NewPosting:
+        """It repeats the invoice's header: it is the invoice's customer who gets the money back."""
+        numbered = [line.credit_line(place) for place, line in enumerate(lines, start=1)]
+        against = invoice.external_id
+        return self._posting(_CREDIT_NOTE, against, invoice.payload, numbered, {"invoice": against})
+
+    def _posting(
+        self,
+        kind: DocumentKind,
+        against: str | None,
+        header: Mapping[str, Any],
+        lines: Sequence[Mapping[str, Any]],
+        more: Mapping[str, Any],
+    ) -> NewPosting:
+        event_id, revision = self._identity(kind, against)
+        name = external_id(kind.value, self.entity_key, event_id)
+        amount = sum((Decimal(line["amount"]) for line in lines), Decimal(0))
+        payload = {
+            **{key: header.get(key) for key in _HEADER},
+            **more,
+            "order": self.order.external_id,
+            "order_event_id": self.order.event_id,
+            "invoice_date": self.dated.isoformat(),
+            "original_date": self.today.isoformat(),
+            "status": "open",
+            "amount": to_text(amount),
+            "lines": list(lines),
+        }
+        row = OutboxRow(
+            event_id=event_id,
+            entity_key=self.entity_key,
+            document_kind=kind,
+            external_id=name,
+            event_time=self.order.event_time,
+            operation="create",
+            depends_on=None,
+            amount=amount,
+            currency=payload["currency"],
+            document_date=self.dated,
+            payload=payload,
+            selling_entity=self.order.selling_entity,
+            customer_key=self.order.customer_key,
+        )
+        return NewPosting(row, revision, fingerprint(payload), PostingState.PLANNED, "follows_order")
+
+    def _identity(self, kind: DocumentKind, against: str | None) -> tuple[str, int]:
+        """An event id that no standing document has; a superseded one is tried again, as its next revision."""
+        number = 0
+        while True:
+            event_id = follow_up_id(self.order.event_id, kind.value, against, number)
+            same = [row for row in self.rows if row.event_id == event_id]
+            if not any(row.stands for row in same):
+                return event_id, 1 + max((row.revision for row in same), default=0)
+            number += 1

@@ -1,0 +1,102 @@
+"""Invoices and credit notes enter the ledger in the very transaction that records their order as posted."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple, Self
+
+from sqlalchemy import Connection
+
+from meshline_dagster.core.documents import ACCOUNTING_KINDS
+from meshline_dagster.core.errors import GateError
+from meshline_dagster.core.followups import BillingPolicy, plan_follow_ups
+from meshline_dagster.core.identity import shard_of
+from meshline_dagster.core.ledger import PostingState
+from meshline_dagster.delivery.options import DeliveryOptions
+from meshline_dagster.erp.protocol import Capabilities
+from meshline_dagster.store.billing import billing_rows, put_off, refused_follow_ups
+from meshline_dagster.store.ledger_writes import Change, change_states, insert_postings
+
+__all__ = ["Billing", "billing_of", "check_billing", "plan_billing", "reopen_refused"]
+
+
+class Billing(NamedTuple):
+    """Orders of which to plan what follows, and how: plain data, for whoever writes the group.
+
+    Attributes:
+        entity_keys: the orders.
+        shards: how many leases the entities are spread over.
+    """
+
+    destination: str
+    shards: int
+    policy: BillingPolicy
+    entity_keys: Sequence[str] = ()
+
+    def of(self, entity_keys: Sequence[str]) -> Self:
+        """The same for some orders."""
+        return self._replace(entity_keys=list(entity_keys))
+
+    def shards_of_orders(self) -> set[int]:
+        """The shards whose leases this must be written under."""
+        return {shard_of(key, self.shards) for key in self.entity_keys}
+
+
+def billing_of(options: DeliveryOptions) -> Billing | None:
+    """How a workflow bills; None when it posts orders only."""
+    return None if options.billing is None else Billing(options.destination, options.shards, options.billing)
+
+
+def check_billing(options: DeliveryOptions, capabilities: Capabilities) -> None:
+    """Raise unless the ERP can make every document that the workflow's policy may ask for.
+
+    Raises:
+        GateError: naming what it cannot make.
+    """
+    if options.billing is None:
+        return
+    wanted = {(kind, "create") for kind in ACCOUNTING_KINDS}
+    missing = sorted(kind.value for kind, _ in wanted - capabilities.operations)
+    if missing:
+        raise GateError(
+            f"{options.destination} cannot create {' or '.join(missing)} documents, which the policy "
+            "`documents: order_and_invoice` needs: use `order_only`, or a writer that declares them"
+        )
+
+
+def plan_billing(connection: Connection, billings: Sequence[Billing], *, actor: str, now: datetime) -> None:
+    """Plan what follows from these orders, inside the caller's transaction, which holds the leases of their shards.
+
+    Args:
+        billings: of one workflow.
+        now: UTC; its day becomes the documents' accounting date.
+    """
+    if not billings:
+        return
+    to, shards, policy, _ = billings[0]
+    keys = list(dict.fromkeys(key for one in billings for key in one.entity_keys))
+    rows = billing_rows(connection, to, keys)
+    plans = {key: plan_follow_ups(key, rows[key], policy, today=now.date()) for key in keys}
+    fresh = [new for plan in plans.values() for new in plan.insert]
+    insert_postings(connection, to, fresh, shards=shards, actor=actor, now=now)
+    waiting = [(key, shard_of(key, shards), plan.due_on) for key, plan in plans.items() if plan.due_on]
+    put_off(connection, to, keys, waiting)
+
+
+def reopen_refused(
+    connection: Connection, entity_keys: Sequence[str], options: DeliveryOptions, *, actor: str, now: datetime
+) -> None:
+    """Have what the ERP refused planned anew, with today's accounting date, now that somebody has come back to its order.
+
+    The refused row, and what waits behind it, is superseded; the next delivery plans the next revision from the ledger. Until then a
+    document that was refused holds its order.
+    """
+    if options.billing is None:
+        return
+    rows = refused_follow_ups(connection, options.destination, entity_keys)
+    superseded = PostingState.SUPERSEDED
+    changes = [Change.of(row, superseded, row.lease_token or 0, cause="planned_anew") for row in rows]
+    change_states(connection, changes, actor=actor, now=now)
+    found = list(dict.fromkeys(row.entity_key for row in rows))
+    if found:
+        due = [(key, shard_of(key, options.shards), now.date()) for key in found]
+        put_off(connection, options.destination, found, due)

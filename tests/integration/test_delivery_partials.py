@@ -1,0 +1,100 @@
+"""Documents that an ERP made in part: completed, reversed or escalated, as the workflow's policy says."""
+
+from dataclasses import replace
+
+import pytest
+
+from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.followups import BillingPolicy
+from meshline_dagster.core.partials import PartialPolicy
+from meshline_dagster.store.exceptions import exceptions
+from meshline_dagster.testing.memory_erp import Fault, MemoryErp, MemoryWriter
+from tests.integration.test_delivery_engine import OPTIONS, customer, order, plan_rows, run, states
+
+ORDER, INVOICE = DocumentKind.SALES_ORDER, DocumentKind.INVOICE
+COMPLETE, REVERSE, ESCALATE = (replace(OPTIONS, partial=one) for one in PartialPolicy)
+
+
+def half_once(kind):
+    """The first request for a document of this kind leaves its header behind."""
+    done = []
+
+    def fault(document):
+        if document.kind is not kind or done:
+            return None
+        done.append(document)
+        return Fault.HALF_DONE
+
+    return fault
+
+
+def post(ops, erp, rows, options):
+    plan_rows(ops, [customer(), *rows], options)
+    return run(ops, MemoryWriter(erp, settle_after=0.3), options)
+
+
+def open_items(ops):
+    with ops.read() as connection:
+        return exceptions(connection)
+
+
+def test_an_order_without_its_lines_is_completed_by_default(ops):
+    erp = MemoryErp(faults=half_once(ORDER))
+    post(ops, erp, [order(1), order(2)], OPTIONS)
+    assert states(ops) == {"posted": 3}
+    assert [(one.status, len(one.lines)) for one in erp.documents[ORDER]] == [("open", 1)] * 2
+    assert open_items(ops) == []
+
+
+def test_an_order_without_its_lines_is_cancelled_and_a_person_is_asked_where_the_policy_says_so(ops):
+    erp = MemoryErp(faults=half_once(ORDER))
+    post(ops, erp, [order(1)], REVERSE)
+    assert states(ops) == {"posted": 1, "rejected": 1}
+    assert [one.status for one in erp.documents[ORDER]] == ["cancelled"]
+    [item] = open_items(ops)
+    assert item.code == "partial_reversed"
+    assert run(ops, MemoryWriter(erp), REVERSE, actor="run-2").outcomes == {}
+
+
+def test_a_reversal_whose_answer_is_lost_is_known_by_what_the_erp_shows(ops):
+    faults = [Fault.HALF_DONE, Fault.LOST_ANSWER]
+    erp = MemoryErp(faults=lambda document: faults.pop(0) if document.kind is ORDER and faults else None)
+    post(ops, erp, [order(1)], REVERSE)
+    assert [one.status for one in erp.documents[ORDER]] == ["cancelled"]
+    assert [item.code for item in open_items(ops)] == ["partial_reversed"]
+
+
+def test_an_order_without_its_lines_waits_for_a_person_where_the_policy_says_so(ops):
+    erp = MemoryErp(faults=half_once(ORDER))
+    post(ops, erp, [order(1), order(1, version=2, amount="25")], ESCALATE)
+    assert states(ops) == {"posted": 1, "dead": 1, "planned": 1}
+    [item] = open_items(ops)
+    assert (item.code, item.priority) == ("partial_in_erp", "P1")
+
+
+@pytest.mark.parametrize("options", [COMPLETE, REVERSE, ESCALATE], ids=["complete", "reverse", "escalate"])
+def test_an_order_without_its_invoice_is_invoiced_once(ops, options):
+    """The run dies between the two, or the invoice is lost: the ledger knows what is missing, whatever the policy."""
+    seen = []
+
+    def lost(document):
+        first = document.kind is INVOICE and not seen
+        seen.extend([document] if first else [])
+        return Fault.LOST_REQUEST if first else None
+
+    erp = MemoryErp(faults=lost)
+    post(ops, erp, [order(1)], replace(options, billing=BillingPolicy()))
+    assert states(ops) == {"posted": 3}
+    assert [write.kind for write in erp.writes].count(INVOICE) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "state", "status"),
+    [(COMPLETE, "posted", "open"), (REVERSE, "dead", "partial"), (ESCALATE, "dead", "partial")],
+    ids=["complete", "reverse", "escalate"],
+)
+def test_a_half_done_invoice_is_completed_or_left_to_a_person_but_never_cancelled(ops, options, state, status):
+    erp = MemoryErp(faults=half_once(INVOICE))
+    post(ops, erp, [order(1)], replace(options, billing=BillingPolicy()))
+    assert [one.status for one in erp.documents[INVOICE]] == [status]
+    assert states(ops).get(state) == {"posted": 3, "dead": 1}[state]

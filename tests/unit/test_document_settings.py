@@ -1,0 +1,88 @@
+"""What a sync's YAML may say about documents, and that what nobody would read or build is refused when it is loaded."""
+
+from datetime import date
+
+import pytest
+from pydantic import ValidationError
+
+from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.followups import Amendments, BillingPolicy, InvoiceTrigger
+from meshline_dagster.core.partials import PartialPolicy
+from meshline_dagster.orchestration.connect import connect_writer
+from meshline_dagster.orchestration.settings import SyncSettings
+
+INVOICED = {"documents": "order_and_invoice"}
+
+
+def settings(policy, **destination):
+    return SyncSettings.model_validate(
+        {
+            "origin": "2026-01-01",
+            "sources": [{"type": "salesforce"}],
+            "destination": {"type": "rest", "sandbox": True, **destination},
+            "policy": policy,
+        }
+    )
+
+
+def test_orders_only_are_posted_unless_invoices_are_asked_for():
+    assert settings({}).delivery().billing is None
+    assert settings(INVOICED).delivery().billing == BillingPolicy()
+
+
+def test_all_that_is_said_reaches_the_delivery():
+    told = INVOICED | {
+        "amendments": "credit_and_rebill",
+        "invoice_trigger": "start",
+        "invoices_from": "2026-02-01",
+        "books_closed_through": "2026-01-31",
+    }
+    assert settings(told).delivery().billing == BillingPolicy(
+        Amendments.CREDIT_AND_REBILL, InvoiceTrigger.START, since=date(2026, 2, 1), closed_through=date(2026, 1, 31)
+    )
+
+
+@pytest.mark.parametrize(
+    ("trigger", "need"), [("delivery", "deliveries"), ("milestone", "milestones"), ("schedule", "billing schedule")]
+)
+def test_a_trigger_that_cannot_be_built_is_refused_and_says_what_it_needs(trigger, need):
+    with pytest.raises(ValidationError, match=f"{trigger} needs .*{need}.*use booking or start"):
+        settings(INVOICED | {"invoice_trigger": trigger})
+
+
+def test_what_nothing_would_read_is_refused():
+    with pytest.raises(ValidationError, match="amendments: nothing reads this while documents is order_only"):
+        settings({"amendments": "credit_and_rebill"})
+
+
+def test_settings_that_were_read_can_be_read_again():
+    for told in (settings({}), settings(INVOICED | {"amendments": "credit_and_rebill"})):
+        assert SyncSettings(**told.model_dump()) == told
+
+
+def test_outside_a_sandbox_it_must_be_said_from_which_day_orders_are_invoiced_here():
+    with pytest.raises(ValidationError, match=r"needs policy\.invoices_from"):
+        settings(INVOICED, sandbox=False)
+    assert settings(INVOICED | {"invoices_from": "2026-02-01"}, sandbox=False).delivery().billing.since
+
+
+@pytest.mark.parametrize("documents", ["order_only", "order_and_invoice"])
+def test_the_tryton_writer_makes_invoices_where_the_sync_asks_for_them(monkeypatch, documents):
+    for name in ("URL", "DATABASE", "USER", "PASSWORD"):
+        monkeypatch.setenv(f"MESHLINE_TRYTON_{name}", "http://127.0.0.1:1")
+    told = SyncSettings.model_validate(
+        {
+            "origin": "2026-01-01",
+            "sources": [{"type": "salesforce"}],
+            "destination": {"type": "tryton", "sandbox": True},
+            "policy": {"documents": documents},
+        }
+    )
+    operations = connect_writer(told).capabilities.operations
+    assert ((DocumentKind.INVOICE, "create") in operations) is (documents == "order_and_invoice")
+
+
+@pytest.mark.parametrize("partial", list(PartialPolicy))
+def test_what_becomes_of_half_done_documents_reaches_the_delivery(partial):
+    assert settings({"partial": partial.value}).delivery().partial is partial
+    assert settings({}).delivery().partial is PartialPolicy.COMPLETE
