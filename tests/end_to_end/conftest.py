@@ -5,8 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
+import dagster as dg
 import httpx
 import pytest
 
@@ -27,18 +29,16 @@ WORKER = Path(__file__).with_name("run_job.py")
 class Place:
     """One installation: its stores, its servers, its code location."""
 
-    def __init__(self, home, crm, erp_url, world):
-        self.home, self.crm, self.erp_url, self.world = home, crm, erp_url, world
+    def __init__(self, home, crm, erp_url, world, instance):
+        self.home, self.crm, self.erp_url, self.world, self.instance = home, crm, erp_url, world, instance
 
     def definitions(self):
         from assets.definitions import defs
 
         return defs()
 
-    def run(self, job="crm_to_erp_sync", *, mode="poll", days=None, instance=None, ops=None):
+    def run(self, job="crm_to_erp_sync", *, mode="poll", days=None, ops=None):
         """Run a job of the reference code location in this process; a poll unless told otherwise."""
-        import dagster as dg
-
         from meshline_dagster.orchestration.partitions import today
 
         first, last = days or (today(), today())
@@ -48,10 +48,12 @@ class Place:
         definition = self.definitions().get_repository_def().get_job(job)
         if ops is not None:
             definition = definition.get_subset(asset_selection={dg.AssetKey(key) for key in ops})
-        with dg.DagsterInstance.get() as found:
-            return definition.execute_in_process(
-                run_config=QUIET, instance=instance or found, tags=tags, raise_on_error=False
-            )
+        with self.dagster() as instance:
+            return definition.execute_in_process(run_config=QUIET, instance=instance, tags=tags, raise_on_error=False)
+
+    def dagster(self):
+        """Dagster's instance, to be used in a ``with``."""
+        return dg.DagsterInstance.get() if self.instance is None else nullcontext(self.instance)
 
     def start(self, *arguments):
         """The same in a process of its own."""
@@ -111,7 +113,13 @@ def world():
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch, parsed, world):
+def dagster_storage():
+    """Override it with "stored" where other processes read what Dagster keeps; a run costs half as much in memory."""
+    return "memory"
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, parsed, world, dagster_storage):
     home = tmp_path / "meshline"
     monkeypatch.setenv("MESHLINE_HOME", str(home))
     for name in ("MESHLINE_STORE_URL", "MESHLINE_LANDING", "MESHLINE_WAREHOUSE", "MESHLINE_ALERT_URLS"):
@@ -125,4 +133,5 @@ def place(tmp_path, monkeypatch, parsed, world):
         monkeypatch.setenv("MESHLINE_CRM_CLIENT_SECRET", "sandbox-secret")
         monkeypatch.setenv("MESHLINE_ERP_URL", erp_url)
         monkeypatch.setenv("MESHLINE_ERP_TOKEN", "sandbox")
-        yield Place(home, crm, erp_url, world)
+        with dg.DagsterInstance.ephemeral() as instance:
+            yield Place(home, crm, erp_url, world, instance if dagster_storage == "memory" else None)

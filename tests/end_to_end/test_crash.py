@@ -14,6 +14,11 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
+def dagster_storage():
+    return "stored"
+
+
+@pytest.fixture
 def world():
     return generate(5, deals=500, days=30, bad_share=0.1)
 
@@ -28,11 +33,11 @@ def due(place):
 
 
 def test_a_run_killed_in_the_middle_of_posting_and_run_again_posts_every_order_once(place):
-    place.faults({"fault": "slow", "probability": 1.0, "seconds": 0.05})
+    place.faults({"fault": "slow", "probability": 1.0, "seconds": 0.2})
     run = place.start("poll", today(), today())
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while posted(place) < 20 and run.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
+        time.sleep(0.1)
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
     killed_at = posted(place)

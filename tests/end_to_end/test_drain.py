@@ -9,6 +9,11 @@ from meshline_dagster.store.ledger_reports import ledger_counts
 
 
 @pytest.fixture
+def dagster_storage():
+    return "stored"
+
+
+@pytest.fixture
 def tick(place):
     """One evaluation of the sensor."""
     repository = place.definitions().get_repository_def()

@@ -5,7 +5,6 @@ import time
 from datetime import date
 from decimal import Decimal
 
-import dagster as dg
 import httpx
 import pytest
 
@@ -123,9 +122,9 @@ def write(path, lines, encoding="utf-8"):
     partial.rename(path)
 
 
-def sync(mode="poll"):
+def sync(place, mode="poll"):
     job = build_sync(SETTINGS).get_repository_def().get_job("drop_sync")
-    with dg.DagsterInstance.get() as instance:
+    with place.dagster() as instance:
         done = job.execute_in_process(
             run_config=QUIET, instance=instance, partition_key=today(), tags={MODE_TAG: mode}, raise_on_error=False
         )
@@ -162,7 +161,7 @@ def waiting(place):
 def test_dropped_files_become_orders_a_later_file_changes_them_and_a_bad_row_is_an_exception(place, drop):
     meshline, feeds = MeshlineResource(), feed_specs(SETTINGS)
     assert "sap/order changed" in str(reasons_to_run(feeds, meshline, SETTINGS.delivery()))
-    sync()
+    sync(place)
     first = {
         "D1": ("EUR", Decimal("1234.5"), [("SKU-1", Decimal(3), Decimal("1234.5"))]),
         "D2": ("EUR", Decimal(300), [("SKU-1", Decimal(1), Decimal(100)), ("SKU-2", Decimal(2), Decimal(200))]),
@@ -173,8 +172,8 @@ def test_dropped_files_become_orders_a_later_file_changes_them_and_a_bad_row_is_
     assert "night-1.csv, line 4: column Betrag: '12,34,56' is no number with decimal mark ','" in bad.detail
     assert reasons_to_run(feeds, meshline, SETTINGS.delivery()) == []
     journal = place.oracle()["journal"]
-    sync()
-    sync(mode="replay")
+    sync(place)
+    sync(place, mode="replay")
     assert place.oracle()["journal"] == journal
 
     # The next night's export: what changed during the day, and the bad row again, corrected.
@@ -193,7 +192,7 @@ def test_dropped_files_become_orders_a_later_file_changes_them_and_a_bad_row_is_
         "cp1252",
     )
     assert "sap/order changed" in str(reasons_to_run(feeds, meshline, SETTINGS.delivery()))
-    sync()
+    sync(place)
     assert in_erp(place) == first | {
         "D1": ("EUR", Decimal(1646), [("SKU-1", Decimal(4), Decimal(1646))]),
         "D3": ("EUR", Decimal(50), [("SKU-2", Decimal("0.5"), Decimal(50))]),

@@ -13,6 +13,11 @@ pytestmark = pytest.mark.slow
 DEPLOYED = Path(__file__).resolve().parents[2] / "deploy" / "dagster.yaml"
 
 
+@pytest.fixture
+def dagster_storage():
+    return "stored"
+
+
 def test_a_sync_on_postgresql_posts_what_is_due_once(place, postgres, monkeypatch):
     postgres.create_database("dagster")
     postgres.create_database("meshline")

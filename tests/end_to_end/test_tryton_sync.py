@@ -4,7 +4,6 @@ import asyncio
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-import dagster as dg
 import pytest
 
 from meshline_dagster.erp.tryton_rpc import TrytonSession
@@ -34,9 +33,9 @@ def world():
     return crm_sales(shared_data("crm_sales"))
 
 
-def sync():
+def sync(place):
     job = build_sync(APRIL).get_repository_def().get_job("april_sync")
-    with dg.DagsterInstance.get() as instance:
+    with place.dagster() as instance:
         done = job.execute_in_process(
             run_config=QUIET, instance=instance, partition_key=today(), tags={MODE_TAG: "poll"}, raise_on_error=False
         )
@@ -68,12 +67,12 @@ def test_the_deals_closed_in_april_2017_are_in_tryton_to_the_cent(place, company
         monkeypatch.setenv(f"MESHLINE_TRYTON_{variable}", getattr(company, name))
     monkeypatch.setenv("MESHLINE_TRYTON_PASSWORD", company.password.get_secret_value())
     place.crm.clock.set(datetime(2017, 5, 1, tzinfo=UTC))
-    sync()
+    sync(place)
     assert in_tryton(company) == (229, Decimal(449481))
     assert place.command("catalog", "map", "GTXPro", "GTX Pro").returncode == 0
-    sync()
+    sync(place)
     assert in_tryton(company) == (285, Decimal(721932))
-    sync()
+    sync(place)
     assert in_tryton(company) == (285, Decimal(721932))
     status = place.command("status", "--json", "--destination", "tryton")
     assert '"posted": 285' in status.stdout

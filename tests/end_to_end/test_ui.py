@@ -35,6 +35,11 @@ def free_port():
 
 
 @pytest.fixture
+def dagster_storage():
+    return "stored"
+
+
+@pytest.fixture
 def ui(place):
     """Webserver and daemon over ``workspace.yaml``; yields the address."""
     assert place.run().success
