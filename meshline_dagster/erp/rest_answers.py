@@ -16,7 +16,7 @@ from meshline_dagster.core.settle import difference
 from meshline_dagster.erp.http import Response, was_surely_not_sent
 from meshline_dagster.erp.rest_documents import from_json
 
-__all__ = ["as_answer", "as_error", "is_done", "no_answer", "read_json"]
+__all__ = ["as_answer", "as_error", "is_done", "no_answer", "read_json", "retry_after"]
 
 _MESSAGE_CHARACTERS = 500
 _SHAPE_ERRORS = (KeyError, TypeError, ValueError, ArithmeticError, AttributeError)
@@ -41,7 +41,7 @@ def as_answer(document: Document, response: Response) -> Answer:
     if status in {_UNAUTHORIZED, _FORBIDDEN}:
         return Answer(Outcome.RETRY, message=f"the ERP refuses our credentials: {message}", raw=raw)
     if status in {_TOO_MANY, _UNAVAILABLE}:
-        return Answer(Outcome.RETRY, message=message, retry_after=_retry_after(response), raw=raw)
+        return Answer(Outcome.RETRY, message=message, retry_after=retry_after(response), raw=raw)
     if status in _CLIENT_ERRORS and status != _TIMED_OUT:
         return Answer(Outcome.REJECTED, message=message, field=field, raw=raw)
     return Answer(Outcome.UNKNOWN, message=message, raw=raw)
@@ -122,7 +122,7 @@ def _excerpt(body: Mapping[str, Any]) -> dict[str, Any]:
     return {key: body[key] for key in ("id", "number", "updated_at", "error") if key in body}
 
 
-def _retry_after(response: Response) -> float | None:
+def retry_after(response: Response) -> float | None:
     """Seconds from a Retry-After header in either of its forms (RFC 9110, 10.2.3)."""
     text = response.headers.get("retry-after", "")
     try:

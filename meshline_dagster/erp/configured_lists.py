@@ -1,0 +1,160 @@
+"""What a configured ERP shows of one kind of document: look-ups by external id, and what changed, oldest first."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from meshline_dagster.core.documents import DocumentKind, ErpDocument
+from meshline_dagster.core.errors import SourceError
+from meshline_dagster.erp.configured_calls import Sent, compile_texts
+from meshline_dagster.erp.configured_documents import as_text, compile_shown, stamp_reader, stamp_writer
+from meshline_dagster.erp.configured_model import DocumentApi, ErpApi
+from meshline_dagster.erp.configured_pages import compile_pages
+from meshline_dagster.erp.configured_session import Session
+from meshline_dagster.erp.configured_text import MISSING, escape, pointer, template
+
+__all__ = ["Lists"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DETAILS_AT_ONCE = 8
+
+
+class Lists:
+    """Reads documents of one kind.
+
+    Raises:
+        ValueError: what is wrong in the configuration, and where.
+    """
+
+    def __init__(self, kind: DocumentKind, api: DocumentApi, whole: ErpApi) -> None:
+        self._where = where = f"documents.{kind.value}"
+        self._find = compile_pages(api.find, f"{where}.find", ["external_ids"])
+        self._read = compile_pages(api.read, f"{where}.read", ["since"])
+        self._asked = api.find
+        self._each = template(api.find.each, ["external_id"])
+        self._escape = escape(api.find.escape)
+        self._detail = None if api.detail is None else _Detail(api, where)
+        self.document = compile_shown(kind, api.shown, whole.formats)
+        self._id = pointer(api.shown.id)
+        self._stamp, self._instant = pointer(api.shown.stamp), stamp_reader(whole.formats)
+        self._text = stamp_writer(whole.formats)
+
+    async def find(self, session: Session, fixed: Mapping[str, str], wanted: Sequence[str]) -> list[ErpDocument]:
+        """All documents that carry one of the external ids."""
+        found: list[ErpDocument] = []
+        for start in range(0, len(wanted), self._asked.at_once):
+            ids = wanted[start : start + self._asked.at_once]
+            sent: Sent | None = self._find.first({**fixed, "external_ids": self._filter(ids)}, self._content(ids))
+            while sent is not None:
+                rows, sent = await self._find.page(session, sent)
+                page = await self._whole(session, fixed, rows)
+                self._check_filter(page, ids)
+                found += page
+        return found
+
+    async def read(
+        self, session: Session, fixed: Mapping[str, str], since: datetime | None
+    ) -> AsyncIterator[list[ErpDocument]]:
+        """Pages of what changed at or after ``since``.
+
+        A list that counts rows skips some when a row moves to its end meanwhile. So it is asked anew from the last instant seen on, and
+        counts only inside one instant.
+        """
+        start = since or _EPOCH
+        seen: set[tuple[str, str]] = set()
+        last: datetime | None = None
+        sent: Sent | None = self._read.first({**fixed, "since": self._text(start)})
+        while sent is not None:
+            rows, sent = await self._read.page(session, sent)
+            last = self._last_instant(rows, last if self._read.paging != "offset" else None)
+            page = await self._whole(session, fixed, [row for row in rows if self._key(row) not in seen])
+            page = sorted(
+                (one for one in page if since is None or one.stamp >= since), key=lambda one: (one.stamp, one.erp_id)
+            )
+            if page:
+                yield page
+            if sent is None or self._read.paging != "offset":
+                continue
+            if last is None:
+                raise SourceError(
+                    f"{self._where}.read: rows of a list that is paged by offset show {self._where}.shown.stamp"
+                )
+            same = self._text(last) == self._text(start)
+            seen = {self._key(row) for row in rows} | (seen if same else set())
+            if not same:
+                start = last
+                sent = self._read.first({**fixed, "since": self._text(start)})
+
+    def _last_instant(self, rows: Sequence[Any], last: datetime | None) -> datetime | None:
+        """The stamp of the last row, where rows show stamps. Raises unless they come oldest first."""
+        for row in rows:
+            value = self._stamp(row)
+            if value is MISSING or value is None:
+                return None
+            try:
+                stamp = self._instant(value)
+            except (TypeError, ValueError) as error:
+                raise SourceError(f"the ERP shows the stamp {value!r}; correct formats.stamp: {error}") from error
+            if last is not None and stamp < last:
+                raise SourceError(
+                    f"the ERP's rows are not oldest first ({stamp} follows {last}): sort by the time of change in {self._where}.read.query"
+                )
+            last = stamp
+        return last
+
+    async def _whole(self, session: Session, fixed: Mapping[str, str], rows: Sequence[Any]) -> list[ErpDocument]:
+        """The rows' documents, each shown by a call of its own where lists do not show them whole."""
+        if self._detail is None:
+            return [self.document(row) for row in rows]
+        ids = [as_text(self._id(row)) for row in rows]
+        if not all(ids):
+            raise SourceError(f"a list shows a row without {self._where}.shown.id, so that it cannot be shown whole")
+        slots, detail = asyncio.Semaphore(_DETAILS_AT_ONCE), self._detail
+
+        async def show(erp_id: str) -> ErpDocument:
+            async with slots:
+                return self.document(await detail.of(session, {**fixed, "id": erp_id}))
+
+        return await asyncio.gather(*(show(erp_id) for erp_id in ids if erp_id))
+
+    def _filter(self, ids: Sequence[str]) -> str:
+        if self._asked.body is not None:
+            return ""
+        return self._asked.join.join(self._each({"external_id": self._escape(one)}) for one in ids)
+
+    def _content(self, ids: Sequence[str]) -> bytes | None:
+        if self._asked.body is None:
+            return None
+        named = {"from": "external_ids"}
+        return orjson.dumps({key: list(ids) if value == named else value for key, value in self._asked.body.items()})
+
+    def _check_filter(self, page: Sequence[ErpDocument], ids: Sequence[str]) -> None:
+        """An ERP that does not know a filter may show everything: then one page would say nothing about the rest."""
+        others = [one.external_id for one in page if one.external_id not in ids]
+        if others:
+            raise SourceError(
+                f"a look-up of {len(ids)} external ids shows {others[0]!r}, which was not asked for: the ERP does not understand the filter "
+                f"in {self._where}.find"
+            )
+
+    def _key(self, row: Any) -> tuple[str, str]:
+        return as_text(self._id(row)) or "", as_text(self._stamp(row)) or ""
+
+
+class _Detail:
+    """The call that shows one document whole."""
+
+    def __init__(self, api: DocumentApi, where: str) -> None:
+        assert api.detail is not None
+        known = ("company", "id")
+        self._path = compile_texts({"path": api.detail.path}, known, f"{where}.detail", is_path=True)["path"]
+        self._query = compile_texts(api.detail.query, known, f"{where}.detail.query")
+        self._at = pointer(api.detail.at)
+
+    async def of(self, session: Session, values: Mapping[str, str]) -> Any:
+        """The document, as the ERP shows it."""
+        params = {name: fill(values) for name, fill in self._query.items()}
+        return self._at(await session.ask(Sent("GET", self._path(values), params)))
