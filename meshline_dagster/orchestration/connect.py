@@ -14,12 +14,13 @@ from meshline_dagster.crm.salesforce_objects import snake_case
 from meshline_dagster.crm.salesforce_session import SalesforceSession
 from meshline_dagster.erp.protocol import ErpWriter
 from meshline_dagster.erp.rest import RestErpWriter
+from meshline_dagster.orchestration.configured_settings import ConfiguredDestination
+from meshline_dagster.orchestration.references import resolve
 from meshline_dagster.orchestration.settings import (
     FileDropSource,
     RestDestination,
     SalesforceSource,
     SyncSettings,
-    resolve,
 )
 from meshline_dagster.warehouse.sources import LANDING_COLUMNS
 
@@ -58,6 +59,8 @@ def connect_writer(settings: SyncSettings) -> ErpWriter:
         ConfigError: an environment variable is missing, or a company id is no number where the ERP needs one.
     """
     to = settings.destination
+    if isinstance(to, ConfiguredDestination):
+        return to.writer()
     if isinstance(to, RestDestination):
         return RestErpWriter(resolve(to.base_url), SecretStr(resolve(to.token)), name=to.name, profile=to.profile)
     from meshline_dagster.erp.tryton import TrytonWriter  # noqa: PLC0415 - only for those who post to Tryton

@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from meshline_dagster.landing.zone import LandingZone
-from meshline_dagster.orchestration.settings import resolve
+from meshline_dagster.orchestration.references import resolve
 from meshline_dagster.store import location
 from meshline_dagster.store.engine import Store, open_store
 

@@ -4,21 +4,21 @@ Any text may be ``env:NAME``: it is read from the environment when it is used, s
 no secret ever stands in a file.
 """
 
-import os
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from meshline_dagster.core.backlog import BacklogLimits
-from meshline_dagster.core.errors import ConfigError
+from meshline_dagster.core.documents import ACCOUNTING_KINDS
 from meshline_dagster.core.pauses import Freeze
 from meshline_dagster.core.reversals import ReversalLimits
 from meshline_dagster.crm.compaction import KEEP, MOST_FILES
 from meshline_dagster.crm.filedrop_layout import FileColumn, FileFormat, FileLayout
 from meshline_dagster.crm.protocol import FieldType
 from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
+from meshline_dagster.orchestration.configured_settings import ConfiguredDestination
 from meshline_dagster.orchestration.document_settings import DocumentSettings
 from meshline_dagster.orchestration.hold_settings import (
     ApprovalSettings,
@@ -26,6 +26,7 @@ from meshline_dagster.orchestration.hold_settings import (
     FreezeSettings,
     LimitSettings,
 )
+from meshline_dagster.orchestration.references import SecretReference
 from meshline_dagster.warehouse.records import Policy
 
 __all__ = [
@@ -39,36 +40,7 @@ __all__ = [
     "SalesforceSource",
     "SyncSettings",
     "TrytonDestination",
-    "resolve",
 ]
-
-_PREFIX = "env:"
-
-
-def resolve(value: str) -> str:
-    """The text itself, or the environment variable that ``env:NAME`` names.
-
-    Raises:
-        ConfigError: the variable is not set.
-    """
-    if not value.startswith(_PREFIX):
-        return value
-    name = value.removeprefix(_PREFIX)
-    found = os.environ.get(name)
-    if not found:
-        raise ConfigError(
-            f"the environment variable {name} is not set: `make up` and `make demo` set it for the sandbox"
-        )
-    return found
-
-
-def _secret_reference(value: str) -> str:
-    if not value.startswith(_PREFIX):
-        raise ValueError("a secret is never written here: use env:NAME_OF_THE_VARIABLE")
-    return value
-
-
-SecretReference = Annotated[str, AfterValidator(_secret_reference)]
 
 
 class _Settings(BaseModel):
@@ -227,7 +199,7 @@ class SyncSettings(_Settings):
 
     name: str = Field("crm_to_erp", pattern=r"^[a-z][a-z0-9_]*$")
     sources: tuple[Annotated[SalesforceSource | FileDropSource, Field(discriminator="type")], ...]
-    destination: Annotated[RestDestination | TrytonDestination, Field(discriminator="type")]
+    destination: Annotated[RestDestination | TrytonDestination | ConfiguredDestination, Field(discriminator="type")]
     mode: Mode = Mode.SHADOW
     origin: date
     effective_from: date | None = None
@@ -250,6 +222,19 @@ class SyncSettings(_Settings):
             raise ValueError(
                 "policy.documents: order_and_invoice outside a sandbox needs policy.invoices_from: the booking day from which orders "
                 "are invoiced here, so that none is that was invoiced elsewhere"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _erp_can_invoice(self) -> Self:
+        to = self.destination
+        if self.policy.billing is None or not isinstance(to, ConfiguredDestination):
+            return self
+        missing = sorted(kind.value for kind in ACCOUNTING_KINDS - to.api.documents.keys())
+        if missing:
+            raise ValueError(
+                f"policy.documents: order_and_invoice needs destination.api.documents to declare {' and '.join(missing)}; describe how "
+                "the ERP makes them, or use order_only and let the ERP invoice"
             )
         return self
 

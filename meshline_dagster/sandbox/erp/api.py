@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -22,7 +22,7 @@ from meshline_dagster.sandbox.erp.operations import Call, Operations
 from meshline_dagster.sandbox.erp.pages import page
 from meshline_dagster.sandbox.erp.reset import reset
 
-__all__ = ["Erp", "data_routes"]
+__all__ = ["Erp", "Handler", "counted", "data_routes"]
 
 _MOST_IDS = 1_000
 _CHANGEABLE = {"customers": "customer", "sales-orders": "sales_order"}
@@ -30,7 +30,7 @@ _CHANGEABLE = {"customers": "customer", "sales-orders": "sales_order"}
 
 @dataclass(slots=True)
 class Erp:
-    """One running sandbox ERP: its file, behaviour, token, faults and counters."""
+    """One running sandbox ERP: its file, behaviour, token, faults, counters, and the access tokens that it gave out."""
 
     database: Database
     operations: Operations
@@ -39,9 +39,11 @@ class Erp:
     faults: FaultPlan = field(default_factory=FaultPlan)
     requests: dict[str, int] = field(default_factory=dict)
     late: set[asyncio.Task[Any]] = field(default_factory=set)
+    access: set[str] = field(default_factory=set)
 
 
-_Handler = Callable[[Erp, Request], Awaitable[JSONResponse]]
+Handler = Callable[[Erp, Request], Awaitable[Response]]
+"""Answers one request. It raises ``Refused`` where the answer is no."""
 
 
 def data_routes() -> list[Route]:
@@ -61,25 +63,32 @@ def data_routes() -> list[Route]:
     return [*routes, Route("/sales-orders/{document_id}/cancel", cancel, methods=["POST"])]
 
 
-def _call(handler: _Handler) -> Callable[[Request], Awaitable[Any]]:
+def counted(handler: Handler) -> Callable[[Request], Awaitable[Any]]:
+    """The handler behind the counter of requests and the planned faults."""
+
     async def call(request: Request) -> ASGIApp:
         erp: Erp = request.app.state.erp
         path: str = request.scope["path"]
         erp.requests[request.method] = erp.requests.get(request.method, 0) + 1
         rule = erp.faults.take(request.method, path)
         if rule is None:
-            return await _answer(handler, erp, request)
+            return await handler(erp, request)
         return await _struck(rule, handler, erp, request)
 
     return call
 
 
-async def _answer(handler: _Handler, erp: Erp, request: Request) -> JSONResponse:
-    try:
-        _check_token(erp, request)
-        return await handler(erp, request)
-    except Refused as refused:
-        return JSONResponse(refused.body, refused.status)
+def _call(handler: Handler) -> Callable[[Request], Awaitable[Any]]:
+    """What needs the token, and answers a refusal in this interface's words."""
+
+    async def answer(erp: Erp, request: Request) -> Response:
+        try:
+            _check_token(erp, request)
+            return await handler(erp, request)
+        except Refused as refused:
+            return JSONResponse(refused.body, refused.status)
+
+    return counted(answer)
 
 
 def _check_token(erp: Erp, request: Request) -> None:
@@ -88,7 +97,7 @@ def _check_token(erp: Erp, request: Request) -> None:
         raise Refused(401, "unauthorized", "the token is missing or wrong")
 
 
-async def _struck(rule: Rule, handler: _Handler, erp: Erp, request: Request) -> ASGIApp:
+async def _struck(rule: Rule, handler: Handler, erp: Erp, request: Request) -> ASGIApp:
     if rule.fault is FaultKind.REFUSE:
         headers = {} if rule.retry_after is None else {"Retry-After": str(rule.retry_after)}
         body = {"error": {"code": "planned_fault", "message": "not now", "field": None}}
@@ -101,16 +110,16 @@ async def _struck(rule: Rule, handler: _Handler, erp: Erp, request: Request) -> 
         erp.late.add(task)
         task.add_done_callback(erp.late.discard)
         return reset
-    answer = await _answer(handler, erp, request)
+    answer = await handler(erp, request)
     if rule.fault is FaultKind.RESET_AFTER:
         return reset
     await asyncio.sleep(rule.seconds)
     return answer
 
 
-async def _later(seconds: float, handler: _Handler, erp: Erp, request: Request) -> None:
+async def _later(seconds: float, handler: Handler, erp: Erp, request: Request) -> None:
     await asyncio.sleep(seconds)
-    await _answer(handler, erp, request)
+    await handler(erp, request)
 
 
 async def _company(erp: Erp, _: Request) -> JSONResponse:
@@ -124,7 +133,7 @@ async def _items(erp: Erp, _: Request) -> JSONResponse:
     return JSONResponse({"items": listed, "restricted": items is not None})
 
 
-def _write(operation: str, kind: str) -> _Handler:
+def _write(operation: str, kind: str) -> Handler:
     async def handle(erp: Erp, request: Request) -> JSONResponse:
         call = Call(
             operation=operation,
@@ -140,7 +149,7 @@ def _write(operation: str, kind: str) -> _Handler:
     return handle
 
 
-def _show(kind: str) -> _Handler:
+def _show(kind: str) -> Handler:
     async def handle(erp: Erp, request: Request) -> JSONResponse:
         document_id = request.path_params["document_id"]
         row = erp.database.by_id(kind, document_id)
@@ -151,7 +160,7 @@ def _show(kind: str) -> _Handler:
     return handle
 
 
-def _look_up(kind: str) -> _Handler:
+def _look_up(kind: str) -> Handler:
     async def handle(erp: Erp, request: Request) -> JSONResponse:
         call = Call("lookup", kind, None, None, await request.body())
         return _found(erp, kind, call.body().get("external_ids"))
@@ -165,7 +174,7 @@ def _found(erp: Erp, kind: str, external_ids: Any) -> JSONResponse:
     return JSONResponse({"documents": erp.database.of(kind, external_ids)})
 
 
-def _list(kind: str) -> _Handler:
+def _list(kind: str) -> Handler:
     async def handle(erp: Erp, request: Request) -> JSONResponse:
         asked = request.query_params
         if "external_id" in asked:

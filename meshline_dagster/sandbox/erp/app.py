@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.routing import BaseRoute, Mount
 
 from meshline_dagster.sandbox.erp.api import Erp, data_routes
 from meshline_dagster.sandbox.erp.control import control_routes
 from meshline_dagster.sandbox.erp.database import Database
+from meshline_dagster.sandbox.erp.frappe import frappe_routes
+from meshline_dagster.sandbox.erp.odata import odata_routes
 from meshline_dagster.sandbox.erp.operations import Operations, Profile
 
 __all__ = ["create_app"]
@@ -23,6 +25,7 @@ def create_app(
     token: str = "sandbox",  # noqa: S107 - a throw-away server on loopback
     company: str = "1",
     items: Iterable[str] | None = None,
+    shape: str = "plain",
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Starlette:
     """An ERP on the SQLite file ``store_path``, which may hold the documents of an earlier server.
@@ -31,6 +34,7 @@ def create_app(
         profile: how it protects itself from a second request.
         token: the bearer token that data calls need.
         items: the skus that it knows; None accepts any.
+        shape: its interface: ``plain`` (below ``/v1``), ``frappe`` or ``odata``, which have customers and sales orders only.
         clock: UTC now, for its documents' stamps.
     """
     known = None if items is None else frozenset(items)
@@ -43,7 +47,11 @@ def create_app(
             task.cancel()
         database.close()
 
-    routes = [Mount("/v1", routes=data_routes()), Mount("/control", routes=control_routes())]
-    app = Starlette(routes=routes, lifespan=lifespan)
+    shapes: dict[str, list[BaseRoute]] = {
+        "plain": [Mount("/v1", routes=data_routes())],
+        "frappe": [*frappe_routes()],
+        "odata": [*odata_routes()],
+    }
+    app = Starlette(routes=[Mount("/control", routes=control_routes()), *shapes[shape]], lifespan=lifespan)
     app.state.erp = Erp(database, Operations(Profile(profile), known), token, company)
     return app

@@ -149,6 +149,15 @@ class Database:
         )
         return made
 
+    def remove(self, seq: int) -> None:
+        """Delete a document; the journal says so."""
+        row = self._connection.execute("delete from document where seq = ? returning *", [seq]).fetchone()
+        entry = [self._last, "remove", row["kind"], row["external_id"], document(row)["id"], row["amount"]]
+        self._connection.execute(
+            "insert into journal (at, operation, kind, external_id, document_id, amount) values (?, ?, ?, ?, ?, ?)",
+            entry,
+        )
+
     def remember(self, request_key: str, request_hash: str, status: int, body: Mapping[str, Any]) -> None:
         """Keep the first answer to a key for ever."""
         self._connection.execute(

@@ -1,5 +1,6 @@
 """The configured writer keeps what the engine relies on, for ERPs that have little in common but HTTP."""
 
+import re
 import socket
 from pathlib import Path
 
@@ -9,22 +10,28 @@ import yaml
 from pydantic import SecretStr
 
 from meshline_dagster.erp.configured import ConfiguredErpWriter
-from meshline_dagster.erp.configured_auth import FixedHeader
+from meshline_dagster.erp.configured_auth import FixedHeader, OAuthClient
 from meshline_dagster.erp.configured_model import ErpApi
 from meshline_dagster.sandbox.erp.app import create_app
 from meshline_dagster.sandbox.serve import serve
 from meshline_dagster.testing.erp_conformance import ErpWriterConformance
 
+ROOT = Path(__file__).resolve().parents[3]
 SKUS = ("GTX Basic", "Tür-ø 字😀")
 CONFIGURED = Path(__file__).parent / "configured"
-HOW = {"idempotent": ("Idempotency-Key", False), "unique": (None, True), "lookup_only": (None, False)}
 
 
-def described(name, profile):
-    content = yaml.safe_load((CONFIGURED / f"{name}.yaml").read_text())
-    header, unique = HOW[profile]
-    content["capabilities"] |= {"idempotency_key_header": header, "unique_external_id": unique}
-    return ErpApi.model_validate(content)
+def described(name):
+    """The interface in a file of ``configured``."""
+    return yaml.safe_load((CONFIGURED / f"{name}.yaml").read_text())
+
+
+def documented():
+    """The interface that the documentation shows; it waits less for late commits."""
+    [block] = re.findall(r"^```yaml\n(type: .*?)^```$", (ROOT / "docs/configured_erp.md").read_text(), re.MULTILINE | re.DOTALL)
+    api = yaml.safe_load(block)["attributes"]["destination"]["api"]
+    api["capabilities"]["settle_after"] = 1
+    return api
 
 
 class ConfiguredControl:
@@ -32,9 +39,10 @@ class ConfiguredControl:
     company = "sandbox-1"
     currency = "EUR"
     skus = SKUS
+    lost_write = 1
 
     def __init__(self, url, api):
-        self.url, self.api = url, api
+        self.url, self.api = url, ErpApi.model_validate(api)
 
     def writer(self):
         return self._writer(self.url, "good token")
@@ -48,28 +56,84 @@ class ConfiguredControl:
         return self._writer(self.url, "bad token")
 
     def lose_next_answer(self):
-        plan = [{"fault": "reset_after", "at": [1]}]
+        plan = [{"fault": "reset_after", "at": [self.lost_write]}]
         httpx.post(f"{self.url}/control/faults", json={"plan": plan}).raise_for_status()
 
     def name_of(self, external_id):
-        answer = httpx.get(
-            f"{self.url}/v1/customers",
-            params={"external_id": external_id},
-            headers={"Authorization": "Bearer good token"},
-        )
-        [customer] = answer.json()["documents"]
-        return customer["name"]
+        answer = httpx.get(f"{self.url}/control/journal").json()
+        [made] = [one["document_id"] for one in answer if one["external_id"] == external_id]
+        return self.shown_name(made)
 
     def _writer(self, url, token):
-        auth = FixedHeader("Authorization", SecretStr(token), "Bearer ")
-        return ConfiguredErpWriter(url, self.api, auth, name="configured", company=self.company)
+        return ConfiguredErpWriter(url, self.api, self.auth(url, token), name="configured", company=self.company)
+
+
+class SandboxControl(ConfiguredControl):
+    def auth(self, url, token):
+        return FixedHeader("Authorization", SecretStr(token), "Bearer ")
+
+    def shown_name(self, erp_id):
+        headers = {"Authorization": "Bearer good token"}
+        return httpx.get(f"{self.url}/v1/customers/{erp_id}", headers=headers).json()["name"]
 
 
 class TestSandbox(ErpWriterConformance):
     @pytest.fixture(params=["idempotent", "lookup_only"])
     def control(self, request, tmp_path):
+        api = described("sandbox")
+        if request.param == "lookup_only":
+            del api["capabilities"]["idempotency_key_header"]
         app = create_app(
             tmp_path / "erp.db", profile=request.param, token="good token", company="sandbox-1", items=SKUS
         )
         with serve(app) as url:
-            yield ConfiguredControl(url, described("sandbox", request.param))
+            yield SandboxControl(url, api)
+
+
+class FrappeControl(ConfiguredControl):
+    lost_write = 2  # the confirmation: what is lost before leaves a draft
+
+    def auth(self, url, token):
+        return FixedHeader("Authorization", SecretStr(token), "token ")
+
+    def shown_name(self, erp_id):
+        headers = {"Authorization": "token good token"}
+        name = f"CUST%2F2017%20%26%20Co-{erp_id[1:]}"
+        return httpx.get(f"{self.url}/api/resource/Customer/{name}", headers=headers).json()["data"]["customer_name"]
+
+
+class TestFrappe(ErpWriterConformance):
+    @pytest.fixture
+    def control(self, tmp_path):
+        app = create_app(
+            tmp_path / "erp.db",
+            profile="lookup_only",
+            token="good token",
+            company="sandbox-1",
+            items=SKUS,
+            shape="frappe",
+        )
+        with serve(app) as url:
+            yield FrappeControl(url, described("frappe"))
+
+
+class ODataControl(ConfiguredControl):
+    def auth(self, url, token):
+        return OAuthClient(f"{url}/oauth/token", "us", SecretStr(token))
+
+    def shown_name(self, erp_id):
+        auth = httpx.post(f"{self.url}/oauth/token", data={"client_secret": "good token"}).json()
+        headers = {"Authorization": f"Bearer {auth['access_token']}"}
+        rows = httpx.get(f"{self.url}/api/v2.0/companies(sandbox-1)/customers", headers=headers).json()["value"]
+        [name] = [row["displayName"] for row in rows if row["id"].endswith(f"{int(erp_id[1:]):012d}")]
+        return name
+
+
+class TestOData(ErpWriterConformance):
+    @pytest.fixture
+    def control(self, tmp_path):
+        app = create_app(
+            tmp_path / "erp.db", profile="unique", token="good token", company="sandbox-1", items=SKUS, shape="odata"
+        )
+        with serve(app) as url:
+            yield ODataControl(url, documented())
