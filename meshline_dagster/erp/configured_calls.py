@@ -8,7 +8,8 @@ import orjson
 
 from meshline_dagster.core.documents import Document, DocumentKind
 from meshline_dagster.erp.configured_bodies import Builder, compile_body
-from meshline_dagster.erp.configured_model import DocumentApi, ErpApi, Request
+from meshline_dagster.erp.configured_model import DocumentApi, ErpApi
+from meshline_dagster.erp.configured_requests import Request
 from meshline_dagster.erp.configured_text import Pointer, Template, pointer, template
 
 __all__ = ["Call", "Sent", "compile_calls", "compile_texts", "fields_of", "taken_fields"]

@@ -7,7 +7,8 @@ from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.erp.configured_answers import Answers
 from meshline_dagster.erp.configured_calls import Call, compile_calls, compile_texts, taken_fields
 from meshline_dagster.erp.configured_lists import Lists
-from meshline_dagster.erp.configured_model import DocumentApi, ErpApi, ListRequest, Request
+from meshline_dagster.erp.configured_model import DocumentApi, ErpApi
+from meshline_dagster.erp.configured_requests import ListRequest, Request
 from meshline_dagster.erp.configured_text import Pointer, Template, pointer
 
 __all__ = ["Interface", "Kind", "compile_api"]

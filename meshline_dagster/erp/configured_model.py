@@ -5,182 +5,31 @@ with their place in the YAML.
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
 from meshline_dagster.erp.configured_bodies import keyed
-from meshline_dagster.erp.configured_text import pointer
+from meshline_dagster.erp.configured_requests import ApiModel, Detail, Find, PathText, PointerText, Read, Request
 
-__all__ = [
-    "AnswerRule",
-    "AnswersApi",
-    "Detail",
-    "DocumentApi",
-    "ErpApi",
-    "Find",
-    "Formats",
-    "ListRequest",
-    "Paging",
-    "Read",
-    "Request",
-    "Shown",
-    "ShownLines",
-    "Status",
-]
+__all__ = ["AnswerRule", "AnswersApi", "DocumentApi", "ErpApi", "Formats", "Shown", "ShownLines", "Status"]
 
-Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+_OPEN_END = frozenset({408, 500, 502, 504})
+"""Statuses after which nobody knows whether the ERP has acted."""
+
 Means = Literal["exists", "rejected", "retry", "unknown"]
 
 
-def _checked(text: str) -> str:
-    pointer(text)
-    return text
-
-
-def _path(text: str) -> str:
-    if not text.startswith("/") or "?" in text or "#" in text:
-        raise ValueError("a path starts with a slash below base_url, and its query stands under `query`")
-    return text
-
-
-PointerText = Annotated[str, AfterValidator(_checked)]
-PathText = Annotated[str, AfterValidator(_path)]
-
-
-class _Api(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
-
-
-class Request(_Api):
-    """One call. Path, query and headers may have ``{names}`` in them; the page on configured ERPs says which.
-
-    Attributes:
-        body: a tree of JSON; see :mod:`~meshline_dagster.erp.configured_bodies`.
-        id_at: where the answer shows the document's id; ``id_header`` instead: a header whose last path segment it is. Without both, the
-            answer shows the document itself, under ``shown_at``.
-    """
-
-    method: Method = "POST"
-    path: PathText
-    query: dict[str, str] = {}
-    headers: dict[str, str] = {}
-    body: Any = None
-    id_at: PointerText | None = None
-    id_header: str | None = None
-
-
-class Paging(_Api):
-    """How the next page is asked for.
-
-    Attributes:
-        type: ``single``: there is none. ``cursor``: the value at ``at`` goes into the query as ``parameter``. ``next_link``: the address at
-            ``at``. ``offset``: the number of rows to leave out goes into the query as ``parameter``.
-        page_size: rows on a full page; the request says so itself, with ``{page_size}``.
-    """
-
-    type: Literal["single", "cursor", "next_link", "offset"] = "single"
-    at: PointerText | None = None
-    parameter: str | None = None
-    page_size: int | None = Field(None, ge=1)
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        needs = {
-            "single": set(),
-            "cursor": {"at", "parameter"},
-            "next_link": {"at"},
-            "offset": {"parameter", "page_size"},
-        }[self.type]
-        has = {name for name in ("at", "parameter", "page_size") if getattr(self, name) is not None}
-        if not needs <= has:
-            raise ValueError(f"paging of type {self.type} needs {', '.join(sorted(needs - has))}")
-        unread = has - needs - {"page_size"}
-        if unread:
-            raise ValueError(f"paging of type {self.type} reads no {', '.join(sorted(unread))}")
-        return self
-
-
-class ListRequest(_Api):
-    """A call that answers a list of documents.
-
-    Attributes:
-        rows: where the list stands in the answer.
-    """
-
-    method: Literal["GET", "POST"] = "GET"
-    path: PathText
-    query: dict[str, str] = {}
-    headers: dict[str, str] = {}
-    rows: PointerText
-    paging: Paging = Paging()
-
-
-class Find(ListRequest):
-    """The list of the documents with some external ids.
-
-    Attributes:
-        at_once: how many ids one call may name.
-        each: how one id is written; ``join`` stands between two. Together they are ``{external_ids}``.
-        escape: how an id is written inside: ``json`` as in a JSON text, ``doubled_quotes`` as in SQL and OData, ``plain`` refuses what would
-            need it.
-        body: sent as it stands; ``{from: external_ids}`` in it is the list of ids.
-    """
-
-    at_once: int = Field(50, ge=1)
-    each: str = "{external_id}"
-    join: str = ","
-    escape: Literal["json", "doubled_quotes", "plain"] = "plain"
-    body: dict[str, Any] | None = None
-
-    @model_validator(mode="after")
-    def _names_the_ids(self) -> Self:
-        texts = [self.path, *self.query.values()]
-        if self.body is not None and {"from": "external_ids"} not in self.body.values():
-            raise ValueError("body: a look-up says which documents it wants: {from: external_ids} is missing")
-        if self.body is None and not any("{external_ids}" in text for text in texts):
-            raise ValueError("a look-up says which documents it wants: {external_ids} is missing in path and query")
-        if self.body is not None and self.method == "GET":
-            raise ValueError("a GET has no body: set method to POST, or write {external_ids} into the query")
-        if "{external_id}" not in self.each:
-            raise ValueError("each: how one id is written has {external_id} in it")
-        return self
-
-
-class Read(ListRequest):
-    """The list of what changed at or after ``{since}``, oldest first."""
-
-    @model_validator(mode="after")
-    def _says_since(self) -> Self:
-        if not any("{since}" in text for text in self.query.values()):
-            raise ValueError(
-                "query: nothing says from when on; write {since} into the ERP's filter on the time of change"
-            )
-        return self
-
-
-class Detail(_Api):
-    """The call that shows one document whole, for an ERP whose lists do not.
-
-    Attributes:
-        at: where the document stands in the answer.
-    """
-
-    path: PathText
-    query: dict[str, str] = {}
-    at: PointerText = ""
-
-
-class Status(_Api):
+class Status(ApiModel):
     """Where the status stands, and what its values mean here: ``open``, ``partial`` (a draft) or ``cancelled``."""
 
     at: PointerText
     map: Annotated[dict[str, Literal["open", "partial", "cancelled"]], BeforeValidator(keyed)]
 
 
-class ShownLines(_Api):
+class ShownLines(ApiModel):
     """Where the lines stand, and inside a line its numbers."""
 
     at: PointerText
@@ -190,7 +39,7 @@ class ShownLines(_Api):
     amount: PointerText
 
 
-class Shown(_Api):
+class Shown(ApiModel):
     """Where a document that the ERP shows has what we compare; every place is a JSON pointer.
 
     Attributes:
@@ -214,7 +63,7 @@ class Shown(_Api):
     revision: PointerText | None = None
 
 
-class DocumentApi(_Api):
+class DocumentApi(ApiModel):
     """How documents of one kind are written and read. What is not declared, the writer cannot do, and says so.
 
     Attributes:
@@ -246,10 +95,14 @@ class DocumentApi(_Api):
             raise ValueError("discard: only a draft is removed, so there is nothing to remove without confirm")
         if self.cancel and "cancelled" not in statuses:
             raise ValueError("cancel: say in shown.status.map which status is cancelled")
+        for name in ("amend", "cancel", "confirm", "discard"):
+            request: Request | None = getattr(self, name)
+            if request is not None and (request.id_at or request.id_header):
+                raise ValueError(f"{name}: the document's id is known by then; only create has id_at or id_header")
         return self
 
 
-class AnswerRule(_Api):
+class AnswerRule(ApiModel):
     """What an answer means when its status is one of these, and the value at ``at`` is there, or is or contains a text.
 
     Attributes:
@@ -263,8 +116,14 @@ class AnswerRule(_Api):
     means: Means
     field: str | None = None
 
+    @model_validator(mode="after")
+    def _one_condition(self) -> Self:
+        if self.equals is not None and self.contains is not None:
+            raise ValueError("equals and contains exclude each other; write two rules")
+        return self
 
-class AnswersApi(_Api):
+
+class AnswersApi(ApiModel):
     """What statuses and bodies mean. Rules come first, in their order; then the lists; every other status is unknown, and looked up.
 
     Attributes:
@@ -279,7 +138,7 @@ class AnswersApi(_Api):
     rules: tuple[AnswerRule, ...] = ()
     message: tuple[PointerText, ...] = ()
     field: tuple[PointerText, ...] = ()
-    fields: dict[str, str] = {}
+    fields: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_meaning_each(self) -> Self:
@@ -289,6 +148,14 @@ class AnswersApi(_Api):
             raise ValueError(
                 f"the status {twice[0]} has two meanings; leave it in one of done, exists, rejected and retry"
             )
+        if any(status not in range(200, 300) for status in self.done):
+            raise ValueError("done: only a status from 200 to 299 can say that the ERP has done it")
+        unsure = sorted(_OPEN_END & {*self.exists, *self.rejected, *self.retry})
+        if unsure:
+            raise ValueError(
+                f"after the status {unsure[0]} nobody knows whether the ERP has acted, so it is looked up; where a body tells more, write a "
+                "rule for it"
+            )
         if {401, 403} & set(listed):
             raise ValueError(
                 "401 and 403 always mean that our credentials are refused; use a rule for what else they say"
@@ -296,15 +163,15 @@ class AnswersApi(_Api):
         return self
 
 
-class CompanyApi(_Api):
+class CompanyApi(ApiModel):
     """The call that tells which company is posted to; its answer is compared with the pinned one before anything is sent."""
 
     path: PathText
-    query: dict[str, str] = {}
+    query: dict[str, str] = Field(default_factory=dict)
     id: PointerText
 
 
-class Formats(_Api):
+class Formats(ApiModel):
     """How the ERP writes days and instants: ``iso``, or as Python's ``strftime`` has it. time_zone: of instants that do not say theirs."""
 
     date: str = "%Y-%m-%d"
@@ -330,7 +197,7 @@ class Formats(_Api):
         return text
 
 
-class CapabilitiesApi(_Api):
+class CapabilitiesApi(ApiModel):
     """What the ERP guarantees; say only what its maker says.
 
     Attributes:
@@ -347,14 +214,14 @@ class CapabilitiesApi(_Api):
     settle_after: float = Field(ge=0)
 
 
-class ErpApi(_Api):
+class ErpApi(ApiModel):
     """The whole interface.
 
     Attributes:
         headers: sent with every request; they may have ``{company}`` in them.
     """
 
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = Field(default_factory=dict)
     capabilities: CapabilitiesApi
     company: CompanyApi
     formats: Formats = Formats()

@@ -7,7 +7,7 @@ from typing import Any
 from meshline_dagster.core.errors import SourceError
 from meshline_dagster.erp.configured_calls import Sent, compile_texts
 from meshline_dagster.erp.configured_documents import as_text
-from meshline_dagster.erp.configured_model import ListRequest
+from meshline_dagster.erp.configured_requests import ListRequest
 from meshline_dagster.erp.configured_session import Session
 from meshline_dagster.erp.configured_text import Pointer, Template, pointer
 

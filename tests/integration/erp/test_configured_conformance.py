@@ -28,7 +28,9 @@ def described(name):
 
 def documented():
     """The interface that the documentation shows; it waits less for late commits."""
-    [block] = re.findall(r"^```yaml\n(type: .*?)^```$", (ROOT / "docs/configured_erp.md").read_text(), re.MULTILINE | re.DOTALL)
+    [block] = re.findall(
+        r"^```yaml\n(type: .*?)^```$", (ROOT / "docs/configured_erp.md").read_text(), re.MULTILINE | re.DOTALL
+    )
     api = yaml.safe_load(block)["attributes"]["destination"]["api"]
     api["capabilities"]["settle_after"] = 1
     return api
