@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument
-from meshline_dagster.core.errors import ConfigError, SourceError
+from meshline_dagster.core.errors import ConfigError, PermanentError, SourceError
 from meshline_dagster.erp.configured_auth import Auth
 from meshline_dagster.erp.configured_calls import Sent
 from meshline_dagster.erp.configured_documents import as_text
@@ -73,7 +73,11 @@ class ConfiguredErpWriter:
     async def open(self) -> None:
         """Connect, and show who we are once."""
         self._session.connect()
-        await self.company()
+        try:
+            await self.company()
+        except PermanentError:
+            await self.aclose()
+            raise
 
     async def aclose(self) -> None:
         """Give all connections back."""

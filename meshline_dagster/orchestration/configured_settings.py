@@ -19,7 +19,7 @@ def _holds_together(api: ErpApi) -> ErpApi:
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class BearerAuth(_Settings):
