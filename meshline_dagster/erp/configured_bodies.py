@@ -4,7 +4,6 @@
 by digit as the payload has them; no float ever touches them.
 """
 
-from collections import ChainMap
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import date
@@ -49,6 +48,7 @@ Builder = Callable[[Mapping[str, Any]], Any]
 """Makes one value from the fields of a document."""
 
 _OMITTED = object()
+_ISO_DAY = "%Y-%m-%d"
 _NUMBERS = ("number", "integer", "minor_units")
 
 
@@ -142,7 +142,7 @@ def _lines(
     build = compile_body(
         tree["value"], kind, date_format=date_format, where=f"{where}.value", wanted=wanted, in_line=True
     )
-    return lambda values: [build(ChainMap(line, values)) for line in values["lines"]]  # type: ignore[arg-type]  # read only
+    return lambda values: [build({**values, **line}) for line in values["lines"]]
 
 
 def _field(
@@ -198,7 +198,7 @@ def _mapped(taken: _Taken, where: str) -> Callable[[Any, Mapping[str, Any]], Any
 
 def _converter(taken: _Taken, date_format: str) -> Callable[[Any, Mapping[str, Any]], Any]:
     name, prefix, suffix = taken.source, taken.prefix, taken.suffix
-    if taken.form == "date":
+    if taken.form == "date" and date_format != _ISO_DAY:
         return lambda value, _: f"{prefix}{date.fromisoformat(value).strftime(date_format)}{suffix}"
     if taken.form == "number":
         return lambda value, _: _number(_decimal(name, value))

@@ -73,6 +73,10 @@ def template(text: str, names: Iterable[str], *, is_path: bool = False) -> Templ
             raise ValueError(f"{text!r} has {{{name}}} in it; what can be filled in here is {listed}")
         parts.append((literal, name))
 
+    if all(name is None for _, name in parts):
+        fixed = "".join(literal for literal, _ in parts)
+        return lambda _: fixed
+
     def fill(values: Mapping[str, str]) -> str:
         return "".join(
             literal if name is None else literal + (quote(values[name], safe="") if is_path else values[name])
