@@ -15,7 +15,10 @@ from meshline_dagster.sandbox.erp.frappe import frappe_routes
 from meshline_dagster.sandbox.erp.odata import odata_routes
 from meshline_dagster.sandbox.erp.operations import Operations, Profile
 
-__all__ = ["create_app"]
+__all__ = ["SHAPES", "create_app"]
+
+SHAPES = ("plain", "frappe", "odata")
+"""How its interface can look: of its own below ``/v1``, as ERPNext's, or as Business Central's."""
 
 
 def create_app(
@@ -34,7 +37,7 @@ def create_app(
         profile: how it protects itself from a second request.
         token: the bearer token that data calls need.
         items: the skus that it knows; None accepts any.
-        shape: its interface: ``plain`` (below ``/v1``), ``frappe`` or ``odata``, which have customers and sales orders only.
+        shape: one of :data:`SHAPES`; ``frappe`` and ``odata`` have customers and sales orders only.
         clock: UTC now, for its documents' stamps.
     """
     known = None if items is None else frozenset(items)

@@ -85,12 +85,14 @@ async def _create(erp: Erp, request: Request) -> Response:
 
 
 async def _update(erp: Erp, request: Request) -> Response:
-    """Submit, cancel, or change what is no order."""
+    """Submit, cancel, or change what is no order, or still a draft."""
     kind, have = _one(erp, request)
     given = json.loads(await request.body(), parse_float=Decimal)
     if kind == "customer":
         return await _write(erp, "replace", kind, have["id"], _asked(erp, kind, given))
     step = (_docstatus(have), given.get("docstatus"))
+    if step == (_DRAFT, None):
+        return await _write(erp, "replace", kind, have["id"], _asked(erp, kind, given) | {"docstatus": _DRAFT})
     if step == (_DRAFT, _SUBMITTED):
         kept = {key: value for key, value in have.items() if key not in {"id", "number", "updated_at"}}
         return await _write(erp, "replace", kind, have["id"], kept | {"docstatus": _SUBMITTED})

@@ -4,6 +4,7 @@ import asyncio
 import copy
 import json
 from contextlib import contextmanager
+from decimal import Decimal
 
 import httpx
 import pytest
@@ -112,6 +113,54 @@ def test_a_draft_with_another_content_is_neither_confirmed_nor_made_again(tmp_pa
     with erp(tmp_path, "frappe") as (_, url):
         [answer], [draft] = work(frappe(url), steps)
     assert (answer.outcome, answer.field, draft.status) == (Outcome.EXISTS_DIFFERENT, "amount", "partial")
+
+
+def test_a_draft_with_another_content_is_amended_and_confirmed_where_the_erp_can_amend(tmp_path):
+    order, other = SAMPLE.order(1, LINES), SAMPLE.order(1, LINES[:1])
+    body = described("frappe")["documents"]["sales_order"]["create"]["body"]
+    amend = {"method": "PUT", "path": "/api/resource/Sales Order/{id}", "body": body}
+    api = changed(described("frappe"), "documents/sales_order/amend", amend)
+
+    async def steps(writer):
+        await post(writer, CUSTOMER)
+        lose(url, 1)
+        await post(writer, other)
+        return await post(writer, order), await found(writer, order)
+
+    with erp(tmp_path, "frappe") as (_, url):
+        [answer], [shown] = work(frappe(url, api), steps)
+        assert journal(url) == ["create", "replace", "replace"]
+    assert (answer.outcome, answer.erp_id) == (Outcome.UPDATED, shown.erp_id)
+    assert (shown.status, shown.amount) == ("open", Decimal("21.07"))
+
+
+class ShortBreath(FixedHeader):
+    """Vouches for us some more times, then not now."""
+
+    left = 1_000
+
+    async def headers(self):
+        self.left -= 1
+        if self.left < 0:
+            raise TransientError("nobody vouches for us")
+        return await super().headers()
+
+
+def test_a_confirmation_that_cannot_be_sent_is_unknown_because_the_draft_is_there(tmp_path):
+    order = SAMPLE.order(1, LINES)
+    auth = ShortBreath("Authorization", SecretStr("hush"), "token ")
+
+    async def steps(writer):
+        await post(writer, CUSTOMER)
+        auth.left = 4  # looks for the order, for the customer (list and document), and creates
+        answers = await post(writer, order)
+        auth.left = 1_000
+        return answers, await found(writer, order)
+
+    with erp(tmp_path, "frappe") as (_, url):
+        writer = ConfiguredErpWriter(url, ErpApi.model_validate(described("frappe")), auth, name="erp", company="1")
+        [answer], [draft] = work(writer, steps)
+    assert (answer.outcome, answer.erp_id, draft.status) == (Outcome.UNKNOWN, draft.erp_id, "partial")
 
 
 def test_a_draft_whose_confirmation_is_refused_is_removed(tmp_path):
