@@ -21,7 +21,7 @@ from meshline_dagster.sandbox.serve import serve_forever
 @click.option("--company", default="1", show_default=True, help="The id of its company.")
 @click.option("--item", "items", multiple=True, help="A known sku, repeatable; without any, all are accepted.")
 @click.option("--port", type=int, default=0, help="Loopback port; 0 takes a free one.")
-def main(store: Path, profile: str, shape: str, company: str, items: tuple[str, ...], port: int) -> None:
+def main(*, store: Path, profile: str, shape: str, company: str, items: tuple[str, ...], port: int) -> None:
     """Serve an ERP on loopback until interrupted."""
     store.parent.mkdir(parents=True, exist_ok=True)
     token = os.environ.get("MESHLINE_ERP_TOKEN", "sandbox")
