@@ -68,7 +68,7 @@ def states_of(schedule):
 
 
 def taken_back(schedule):
-    """The schedule without faults, one run after each outbox, and no order may be taken back without an approval. Orders are invoiced once
+    """The schedule without faults, one run after each outbox and one more, and no order may be taken back without an approval. Orders are invoiced once
     they start: some of them after the first run.
     """
     *outboxes, last = schedule.world.publications
@@ -86,7 +86,7 @@ def taken_back(schedule):
         billing=Billing(BillingPolicy(trigger=InvoiceTrigger.START), midnight=5.0),
         runs=[
             replace(schedule.runs[0], at=2.0 + 9 * place, again=1.0, patience=2.0, interruption=None)
-            for place in range(len(outboxes))
+            for place in range(len(outboxes) + 1)
         ],
     )
 
