@@ -83,7 +83,7 @@ def taken_back(schedule):
         forged_at=None,
         matches_only=False,
         operations=Operations(reversals=ReversalLimits(0)),
-        billing=Billing(BillingPolicy(trigger=InvoiceTrigger.START), midnight=5.0),
+        billing=Billing(BillingPolicy(trigger=InvoiceTrigger.START), midnight=9.5),
         runs=[
             replace(schedule.runs[0], at=2.0 + 9 * place, again=1.0, patience=2.0, interruption=None)
             for place in range(len(outboxes) + 1)
