@@ -31,7 +31,7 @@ bench: setup ## the measurements of benchmarks/, as ratios
 	@for one in benchmarks/bench_*.py; do echo "== $$one"; $(BIN)/python $$one || exit 1; done
 
 simulate: setup ## 10,002 seeded schedules of faults over the three kinds of ERP, judged by an oracle
-	$(BIN)/python -m meshline_dagster.testing.simulator --seeds 0:3334 --profile all --processes 2 --points
+	$(BIN)/python -m meshline_dagster.testing.simulator --seeds 0:3334 --profile all --processes 2 --points --journal .meshline/simulated.jsonl
 
 setup: $(STAMP)
 

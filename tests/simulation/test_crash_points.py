@@ -9,10 +9,12 @@ import pytest
 
 from meshline_dagster import delivery
 from meshline_dagster.core.backlog import BacklogLimits
+from meshline_dagster.core.followups import BillingPolicy, InvoiceTrigger
 from meshline_dagster.core.reversals import ReversalLimits
 from meshline_dagster.delivery import engine
 from meshline_dagster.testing.oracle import Hold
 from meshline_dagster.testing.simulator import Profile, crash_points, draw_schedule, points, run_schedule
+from meshline_dagster.testing.simulator.billing import Billing
 from meshline_dagster.testing.simulator.child import Hiring
 from meshline_dagster.testing.simulator.faults import FaultKind, FaultPlan
 from meshline_dagster.testing.simulator.network import Timing
@@ -66,7 +68,9 @@ def states_of(schedule):
 
 
 def taken_back(schedule):
-    """The schedule without faults, one run after each outbox, and no order may be taken back without an approval."""
+    """The schedule without faults, one run after each outbox and one more, and no order may be taken back without an approval. Orders are invoiced once
+    they start: some of them after the first run.
+    """
     *outboxes, last = schedule.world.publications
     outboxes = [replace(one, at=1.0 + 9 * place) for place, one in enumerate(outboxes)]
     return replace(
@@ -79,16 +83,17 @@ def taken_back(schedule):
         forged_at=None,
         matches_only=False,
         operations=Operations(reversals=ReversalLimits(0)),
+        billing=Billing(BillingPolicy(trigger=InvoiceTrigger.START), midnight=9.5),
         runs=[
             replace(schedule.runs[0], at=2.0 + 9 * place, again=1.0, patience=2.0, interruption=None)
-            for place in range(len(outboxes))
+            for place in range(len(outboxes) + 1)
         ],
     )
 
 
 def stage(schedule):
     """The schedule as a story in which much happens: several runs at once, many postings that were held back and are released together,
-    plans meanwhile, one posting that is forged before it is sent. Some runs stand still until their lease has become too short for a
+    plans meanwhile, one posting that is forged before it is sent; in every other, orders are invoiced. Some runs stand still until their lease has become too short for a
     request, or is lost; one dies while it posts, so that there is something to inherit.
     """
     seed, timing = schedule.seed, Timing(latency=0.1, settle_after=0.5, timeout=1.0)
@@ -122,6 +127,7 @@ def stage(schedule):
         slots=(4, 1)[seed // 2 % 2],
         max_attempts=3,
         matches_only=seed % 7 == 3,
+        billing=Billing(BillingPolicy(), midnight=20.0) if seed % 2 else None,
     )
 
 
@@ -178,7 +184,7 @@ def test_a_process_has_died_at_every_point_and_the_orders_still_ended_once():
     cancelling = (draw_schedule(seed, list(Profile)[seed % 3]) for seed in range(MOST_SEEDS))
     for schedule in (one for one in cancelling if any(len(of) > 1 and of[-1] == "cancelled" for of in states_of(one))):
         coverage.work_off(taken_back(schedule))
-        if not any("reversals" in name for name in coverage.missing):
+        if not any("reversals" in name or "Recorder.bill" in name for name in coverage.missing):
             break
     drawn = (draw_schedule(seed, list(Profile)[seed % 3]) for seed in range(MOST_SEEDS))
     for place, schedule in enumerate(one for one in drawn if is_large(one)):

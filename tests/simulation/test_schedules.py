@@ -5,7 +5,7 @@ import os
 import pytest
 
 from meshline_dagster.testing.simulator import Profile, draw_schedule, run_schedule
-from meshline_dagster.testing.simulator.report import Summary, run_many, told
+from meshline_dagster.testing.simulator.report import Summary, parts_of, run_many, told
 
 SEEDS = int(os.environ.get("MESHLINE_SIMULATED_SEEDS", "40"))
 """How many seeds of each profile; `make simulate` runs thousands."""
@@ -15,7 +15,7 @@ SEEDS = int(os.environ.get("MESHLINE_SIMULATED_SEEDS", "40"))
 @pytest.mark.parametrize("profile", list(Profile), ids=lambda profile: profile.value)
 def test_every_schedule_ends_exactly_once_in_effect_or_visibly_not(profile):
     summary = Summary()
-    for part in run_many(range(SEEDS), [profile]):
+    for _, part in run_many(parts_of(range(SEEDS), [profile])):
         summary.merge(part)
     assert summary.failed == [], "\n".join(str(one) for one in summary.failed)
     assert summary.schedules == SEEDS

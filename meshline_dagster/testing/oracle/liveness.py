@@ -5,11 +5,13 @@ An exception is no excuse by itself: it needs a cause in the ground truth, so th
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.testing.oracle.billing import Account, accounts, wrongly_billed
 from meshline_dagster.testing.oracle.records import ErpRecords, Held
-from meshline_dagster.testing.oracle.safety import Violation
 from meshline_dagster.testing.oracle.truth import Derivation, EntityTruth, Truth
+from meshline_dagster.testing.oracle.violations import Violation
 
 __all__ = ["check_liveness"]
 
@@ -20,17 +22,19 @@ _BLOCKING = frozenset({"attempts_used_up", "duplicate_in_erp"})
 
 
 def check_liveness(
-    records: ErpRecords, truth: Truth, open_exceptions: Mapping[str, AbstractSet[str]]
+    records: ErpRecords, truth: Truth, open_exceptions: Mapping[str, AbstractSet[str]], *, ended: float
 ) -> list[Violation]:
     """Every order or customer that is neither as it should be nor visibly waiting for somebody with reason.
 
     Args:
         open_exceptions: codes by entity key, from the operators' queue.
+        ended: virtual seconds when the last delivery began.
     """
     shown: dict[str, list[Held]] = {}
     for held in records.documents:
         shown.setdefault(held.external_id, []).append(held)
-    late = {effect.external_id for effect in records.effects if effect.late}
+    late = {effect.entity for effect in records.effects if effect.late}
+    books, refused = accounts(records), {one.entity for one in records.received if one.bill and one.refused}
     by_key = {entity.entity_key: entity for entity in truth.entities.values()}
     found = [
         Violation("stale exception", "", f"{code}, although the destination answers and everything was released")
@@ -44,21 +48,44 @@ def check_liveness(
             or _is_given_up(set(open_exceptions.get(entity.customer, ())))
         ):  # it waits for its customer, whose own check says whether rightly so
             continue
-        found += _entity(entity, there, codes, truth, late=entity.external_id in late)
+        account = books.get(entity.external_id, Account())
+        undecided = account.shown if "restatement_candidate" in codes else None
+        bill = wrongly_billed(account, entity, truth, ended if undecided is None else undecided.at)
+        twice = any(len(shown[one]) > 1 for one in (*account.documents, *[held.external_id for held in there]))
+        causes = _Causes(late=entity.external_id in late, twice=twice, bill=bill, refused=entity.external_id in refused)
+        found += _entity(entity, there, codes, truth, causes)
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Causes:
+    """What an exception can come of, beside what was derived.
+
+    Attributes:
+        late: the ERP acted later than it promises. twice: it holds two of one of the entity's documents.
+        bill: what is wrong with its bill; None: nothing. refused: the ERP has refused an invoice or credit note.
+    """
+
+    late: bool
+    twice: bool
+    bill: str | None
+    refused: bool
+
+
 def _entity(
-    entity: EntityTruth, there: list[Held], codes: set[str], truth: Truth, *, late: bool
+    entity: EntityTruth, there: list[Held], codes: set[str], truth: Truth, causes: _Causes
 ) -> Iterator[Violation]:
+    late = causes.late
     for code in codes:
-        if not _has_cause(code, entity, there, truth, late=late):
+        if not _has_cause(code, entity, truth, causes):
             yield Violation("needless exception", entity.external_id, f"{code} without a cause")
     if (entity.entity_key in truth.forged and codes) or (entity.customer is None and len(there) == 1):
         return
     if _is_given_up(codes):
         return
     yield from _newest(entity, there, codes, truth, late=late)
+    if causes.bill is not None:
+        yield Violation("wrongly billed", entity.external_id, causes.bill, late)
 
 
 def _newest(
@@ -113,14 +140,14 @@ def _is_withdrawn(entity: EntityTruth, wanted: Derivation, there: list[Held]) ->
     return position is not None and position > wanted.position
 
 
-def _has_cause(code: str, entity: EntityTruth, there: list[Held], truth: Truth, *, late: bool) -> bool:
+def _has_cause(code: str, entity: EntityTruth, truth: Truth, causes: _Causes) -> bool:
     if code == "rejected":
-        return any(not one.accepted for one in entity.published)
+        return any(not one.accepted for one in entity.published) or (causes.refused and causes.bill is not None)
     if code in {"restatement_candidate", "fingerprint_conflict"}:
         rederived = any(len(entity.contents_of(one.event_id)) > 1 for one in entity.published)
         return rederived or entity.entity_key in truth.forged
     if code == "attempts_used_up":
         return truth.failed.get(entity.external_id, 0) >= truth.max_attempts
     if code == "duplicate_in_erp":
-        return len(there) > 1
-    return late
+        return causes.twice
+    return causes.late

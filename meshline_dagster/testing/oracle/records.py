@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from typing import Any, Self
 
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
 
-__all__ = ["Content", "Effect", "ErpRecords", "Held", "Received"]
+__all__ = ["Bill", "Content", "Effect", "ErpRecords", "Held", "Received"]
 
 _Line = tuple[str, Decimal, Decimal, Decimal]
+_BilledLine = tuple[str, str, Decimal, Decimal, Decimal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,41 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
+class Bill:
+    """What an invoice or credit note says of its order.
+
+    Attributes:
+        order: the order's external id; state: the event that it follows from.
+        invoice: of a credit note, the external id of the invoice that it reverses; None for an invoice.
+        dated: the accounting date.
+        lines: ``(place on the invoice, sku, quantity, unit price, amount)``.
+    """
+
+    order: str
+    state: str
+    invoice: str | None
+    dated: date
+    lines: tuple[_BilledLine, ...]
+
+    @classmethod
+    def of(cls, kind: DocumentKind, payload: Mapping[str, Any]) -> Self | None:
+        """What a payload asks for; None for what is no accounting document."""
+        if kind not in ACCOUNTING_KINDS:
+            return None
+        place = "line" if kind is DocumentKind.INVOICE else "invoice_line"
+        names = ("quantity", "unit_price", "amount")
+        lines = tuple((line[place], line["sku"], *(Decimal(line[name]) for name in names)) for line in payload["lines"])
+        dated = date.fromisoformat(payload["invoice_date"])
+        return cls(payload["order"], payload["order_event_id"], payload.get("invoice"), dated, lines)
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
-    """A document as the ERP holds it. ``draft``: it exists, but does not count yet. ``stamp``: virtual seconds."""
+    """A document as the ERP holds it. ``draft``: it exists, but does not count yet. ``stamp``: virtual seconds.
+
+    Attributes:
+        bill: of an accounting document; else None.
+    """
 
     kind: DocumentKind
     external_id: str
@@ -55,6 +90,7 @@ class Held:
     content: Content
     draft: bool
     stamp: float
+    bill: Bill | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +101,7 @@ class Effect:
         at: virtual seconds.
         late: the request came after the time within which the ERP promises to act (``settle_after``).
         copy: the request was the network's second delivery of one that we sent once.
+        bill: of an accounting document; else None.
     """
 
     at: float
@@ -76,6 +113,12 @@ class Effect:
     draft: bool
     late: bool = False
     copy: bool = False
+    bill: Bill | None = None
+
+    @property
+    def entity(self) -> str:
+        """The external id of the customer or order that it belongs to."""
+        return self.external_id if self.bill is None else self.bill.order
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +128,9 @@ class Received:
     Attributes:
         at, sent_at: virtual seconds of its arrival, and of its leaving us.
         process: who sent it.
-        customer_known: the ERP held the customer that it names.
+        customer_known: the ERP held the customer that it names; order_known: and the order.
         copy: the network delivered it for the second time.
+        bill: of an accounting document; else None.
     """
 
     at: float
@@ -98,7 +142,19 @@ class Received:
     event_id: str
     refused: bool
     customer_known: bool
+    order_known: bool = True
     copy: bool = False
+    bill: Bill | None = None
+
+    @property
+    def entity(self) -> str:
+        """The external id of the customer or order that it belongs to."""
+        return self.external_id if self.bill is None else self.bill.order
+
+    @property
+    def state(self) -> str:
+        """The event that it brings about, or follows from."""
+        return self.event_id if self.bill is None else self.bill.state
 
 
 @dataclass(slots=True)

@@ -1,35 +1,17 @@
 """Safety: what must never be seen in the ERP, whatever failed. Read from the ERP's own records, never from our ledger."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
+from meshline_dagster.testing.oracle.billing import check_billing
 from meshline_dagster.testing.oracle.records import Effect, ErpRecords
-from meshline_dagster.testing.oracle.truth import Truth
+from meshline_dagster.testing.oracle.truth import EntityTruth, Truth
+from meshline_dagster.testing.oracle.violations import Violation
 
-__all__ = ["Violation", "check_safety"]
+__all__ = ["check_safety"]
 
 _WRITES = frozenset({"create", "draft", "confirm", "replace"})
 _ROUNDING = 1e-5  # seconds: clocks count microseconds
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """Something that must not be.
-
-    Attributes:
-        check: its name in one word.
-        beyond: no client could have prevented it, because the ERP acted later than it promises (``settle_after``); then it has to
-            be detected instead.
-    """
-
-    check: str
-    external_id: str
-    message: str
-    beyond: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.check} {self.external_id}: {self.message}{' (beyond settle_after)' if self.beyond else ''}"
 
 
 def check_safety(records: ErpRecords, truth: Truth) -> list[Violation]:
@@ -41,9 +23,11 @@ def check_safety(records: ErpRecords, truth: Truth) -> list[Violation]:
         *_frozen(records, late),
         *_sequence(records, truth, late),
         *_masters_first(records),
+        *check_billing(records, truth),
         *_shadow(records, truth),
         *_held_back(records, truth),
         *_released(records, truth),
+        *_approved(records, truth),
         *_pace(records, truth),
     ]
 
@@ -62,6 +46,8 @@ def _duplicates(records: ErpRecords, truth: Truth, late: set[str]) -> Iterator[V
 def _contents(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
     """No amount, line, status, currency or customer that was never derived for the event which the document carries."""
     for effect in records.effects:
+        if effect.kind in ACCOUNTING_KINDS:  # these are derived from no outbox
+            continue
         entity = truth.entities.get(effect.external_id)
         if entity is None or entity.position_of(effect.event_id) is None:
             yield Violation("unknown event", effect.external_id, f"{effect.event_id[:8]} was never derived")
@@ -97,10 +83,14 @@ def _sequence(records: ErpRecords, truth: Truth, late: set[str]) -> Iterator[Vio
 
 
 def _masters_first(records: ErpRecords) -> Iterator[Violation]:
-    """No order asked for while the ERP has not got its customer."""
+    """No order asked for while the ERP has not got its customer, no invoice while it has not got its order."""
     for one in records.received:
-        if one.kind is DocumentKind.SALES_ORDER and one.action in _WRITES and not one.customer_known:
+        if one.kind is DocumentKind.CUSTOMER or one.action not in _WRITES:
+            continue
+        if not one.customer_known:
             yield Violation("customer missing", one.external_id, f"{one.process} asked at {one.sent_at:.2f} s")
+        if not one.order_known:
+            yield Violation("order missing", one.external_id, f"{one.process} asked at {one.sent_at:.2f} s")
 
 
 def _shadow(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
@@ -113,7 +103,7 @@ def _shadow(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
 def _held_back(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
     """No write that left us while a pause or a freeze held its document back."""
     for one in records.received:
-        entity = truth.entities.get(one.external_id)
+        entity = truth.entities.get(one.entity)
         for hold in truth.holds:
             if hold.start + truth.grace < one.sent_at < hold.end and entity is not None and hold.covers(entity):
                 yield Violation("write while paused", one.external_id, f"{one.process} at {one.sent_at:.2f} s")
@@ -124,9 +114,31 @@ def _released(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
     if truth.released is None:
         return
     for one in records.received:
-        planned = truth.planned.get(one.event_id, 0.0)
+        planned = truth.planned.get(one.state, 0.0)
         if not any(planned <= released <= one.sent_at for released in truth.released):
             yield Violation("write without release", one.external_id, f"{one.process} at {one.sent_at:.2f} s")
+
+
+def _approved(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
+    """No cancellation of an order that the ledger knew to be there when it was planned, before somebody has approved that."""
+    if truth.approved is None or not truth.steady:
+        return
+    for one in records.received:
+        entity, planned = truth.entities.get(one.external_id), truth.planned.get(one.event_id, 0.0)
+        if (
+            entity is None
+            or not _cancels(entity, one.event_id)
+            or any(planned <= at <= one.sent_at for at in truth.approved)
+        ):
+            continue
+        others = {other.event_id for other in entity.published} - {one.event_id}
+        known = [truth.answered[event] for event in others if event in truth.answered]
+        if any(at + truth.recorded_after < planned for at in known):
+            yield Violation("reversed without approval", one.external_id, f"{one.process} at {one.sent_at:.2f} s")
+
+
+def _cancels(entity: EntityTruth, event_id: str) -> bool:
+    return any(content.status == "cancelled" for content in entity.contents_of(event_id))
 
 
 def _pace(records: ErpRecords, truth: Truth) -> Iterator[Violation]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 
 from meshline_dagster.testing.oracle.records import Content
 
-__all__ = ["Derivation", "EntityTruth", "Hold", "Truth"]
+__all__ = ["Billing", "Derivation", "EntityTruth", "Hold", "Truth"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +16,14 @@ class Derivation:
     Attributes:
         position: where it stands among the states of its entity; later states have higher ones.
         accepted: the ERP takes it; otherwise it refuses it for good.
+        starts: the first day on which one of its lines starts; None: no line says.
     """
 
     event_id: str
     position: int
     content: Content
     accepted: bool
+    starts: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,10 @@ class EntityTruth:
     def contents_of(self, event_id: str) -> set[Content]:
         """All contents that were ever derived for one event."""
         return {one.content for one in self.published if one.event_id == event_id}
+
+    def starts_of(self, event_id: str) -> set[date | None]:
+        """The first days on which an event was ever derived to start; None: it does not say."""
+        return {one.starts for one in self.published if one.event_id == event_id}
 
     def position_of(self, event_id: str) -> int | None:
         """Where an event stands in the entity's sequence; None when it was never derived."""
@@ -75,6 +82,32 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Billing:
+    """How orders have to be invoiced.
+
+    Attributes:
+        epoch: the instant of virtual second zero.
+        by_start: from the first day on which a line starts; else as soon as they are posted.
+        rebills: whatever changes, all is credited and invoiced anew.
+        closed_through: the last day of the closed periods; None: none is closed.
+    """
+
+    epoch: datetime
+    by_start: bool
+    rebills: bool
+    closed_through: date | None
+
+    def day(self, at: float) -> date:
+        """The day of a virtual second."""
+        return (self.epoch + timedelta(seconds=at)).date()
+
+    def dated(self, at: float) -> date:
+        """The accounting date of a document that is planned then."""
+        day = self.day(at)
+        return day if self.closed_through is None else max(day, self.closed_through + timedelta(days=1))
+
+
+@dataclass(frozen=True, slots=True)
 class Truth:
     """A schedule's ground truth.
 
@@ -84,15 +117,18 @@ class Truth:
         unique: it does so by external id.
         shadows: names of processes that run in shadow mode.
         holds: pauses and freezes. ``grace`` seconds after the beginning of one, nothing that it covers may be asked for any more.
+        billing: how orders have to be invoiced; None: not at all.
         released: when an operator released what had been planned by then, oldest first; None: nothing waits for that.
         planned: the virtual second from which on an event could be planned.
+        approved: when an operator approved every reversal that waited by then; None: nothing waits for that.
+        answered: when delivery was told that the ERP has what an event asks for. ``recorded_after`` seconds later its ledger says so, too.
         rate: requests a second that all runs together may start, with bursts of ``burst``; None: any number.
         waits: ``(from, to)``: the ERP had asked everybody to wait.
         steady: no process was stopped or killed, so that what one has read of the clock is never old; then the pace is judged.
         delay: seconds that may lie between the permission for a request and the request.
         coalesces: of an order's states that were not sent only the newest is.
         forged: entity keys of postings that were changed in the database behind delivery's back.
-        failed: requests that a fault may have struck, by external id.
+        failed: requests that a fault may have struck, by external id of the customer or order: the most for any one of its documents.
         max_attempts: how many of them make a posting dead.
     """
 
@@ -103,7 +139,11 @@ class Truth:
     max_attempts: int
     holds: tuple[Hold, ...] = ()
     grace: float = 0.0
+    billing: Billing | None = None
     released: tuple[float, ...] | None = None
+    approved: tuple[float, ...] | None = None
+    answered: Mapping[str, float] = field(default_factory=dict)
+    recorded_after: float = 0.0
     planned: Mapping[str, float] = field(default_factory=dict)
     rate: float | None = None
     burst: int = 1

@@ -12,7 +12,7 @@ from functools import partial
 
 from meshline_dagster.testing.simulator.faults import FaultKind, FaultPlan
 from meshline_dagster.testing.simulator.loop import VirtualLoop
-from meshline_dagster.testing.simulator.server import Profile, Reply, Request, SimulatedErp
+from meshline_dagster.testing.simulator.server import Profile, Reply, Request, SimulatedErp, Status
 
 __all__ = ["Failure", "Network", "Timing"]
 
@@ -59,6 +59,8 @@ class Network:
         erp: at its other end.
         struck: how many requests each fault has struck.
         failed: how many requests about one external id were struck.
+        belongs: the order of each accounting document that was ever asked for, both by external id.
+        answered: when we were told that the ERP had done what an event asks for, by event.
         waits: ``(from, to)``: a sender was told to wait.
     """
 
@@ -76,6 +78,8 @@ class Network:
         self.struck: Counter[FaultKind] = Counter()
         self.failed: Counter[str] = Counter()
         self.waits: list[tuple[float, float]] = []
+        self.belongs: dict[str, str] = {}
+        self.answered: dict[str, float] = {}
 
     def send(self, request: Request) -> asyncio.Future[_Answer]:
         """Take a request over. The future may never be done: an answer may never come."""
@@ -173,7 +177,13 @@ class Network:
                 f"erp: {request.action} {request.external_ids[0]} {request.event_id[:8]}: {reply.status.value}{lost}"
             )
         if future is not None:
-            self._loop.outside_later(back, _settle, future, reply)
+            self._loop.outside_later(back, self._answer, request, future, reply)
+
+    def _answer(self, request: Request, future: asyncio.Future[_Answer], reply: Reply) -> None:
+        done = {Status.CREATED, Status.UPDATED, Status.UNCHANGED}
+        if request.action in {"create", "confirm"} and reply.status in done and not future.done():
+            self.answered.setdefault(request.event_id, self._loop.time())
+        _settle(future, reply)
 
     def _fail(self, future: asyncio.Future[_Answer], delay: float, failure: Failure) -> None:
         self._loop.outside_later(delay, _settle, future, failure)

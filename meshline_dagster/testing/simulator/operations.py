@@ -25,7 +25,8 @@ class Operations:
         backlog: above these limits what is open waits for a release; released: virtual seconds at which an operator gives one.
         coalesce: of an order's states that were never sent only the newest is.
         at_most: postings that a run takes, as a drain does; None: all.
-        reversals: above these limits what would take documents back waits for an approval, which operators give at the end.
+        reversals: above these limits what would take documents back waits for an approval, which operators give at the end; approved:
+            virtual seconds at which they give one before.
         hiring: when a run lets a process of its own write the ledger; None: never.
     """
 
@@ -39,6 +40,7 @@ class Operations:
     at_most: int | None = None
     hiring: Hiring | None = None
     reversals: ReversalLimits = NO_REVERSAL_LIMITS
+    approved: tuple[float, ...] = ()
 
     def lines(self) -> Iterator[str]:
         """As text."""
@@ -55,7 +57,8 @@ class Operations:
         if self.at_most is not None:
             yield f"{self.at_most} postings a run"
         if self.reversals.is_set:
-            yield f"more than {self.reversals.count} reversals in a run wait for an approval"
+            times = ", ".join(f"{at:.1f}" for at in self.approved) or "the end"
+            yield f"more than {self.reversals.count} reversals in a run wait for an approval; approved at {times}"
         if self.hiring is not None:
             yield str(self.hiring)
 
@@ -75,6 +78,7 @@ def draw_operations(rng: random.Random, until: float) -> Operations:
         at_most=rng.choice((1, 2, 5)) if rng.random() < 0.15 else None,  # noqa: PLR2004 - one in seven
         hiring=_hiring(rng) if rng.random() < 0.25 else None,  # noqa: PLR2004 - one in four
         reversals=ReversalLimits(rng.choice((0, 1))) if rng.random() < 0.15 else NO_REVERSAL_LIMITS,  # noqa: PLR2004 - one in seven
+        approved=tuple(sorted(rng.uniform(0, until) for _ in range(rng.randint(0, 2)))),
     )
 
 

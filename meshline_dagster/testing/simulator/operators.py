@@ -25,7 +25,7 @@ class Operators:
     """What they do at their times, each in a transaction of the store.
 
     Attributes:
-        released: virtual seconds at which a backlog was released.
+        released: virtual seconds at which a backlog was released; approved: at which reversals were approved.
         forged: entity keys of postings that were changed in the database.
     """
 
@@ -42,6 +42,7 @@ class Operators:
         self._store, self._schedule, self._destination = store, schedule, destination
         self._time, self._clock, self._tell = time, clock, tell
         self.released: list[float] = []
+        self.approved: list[float] = []
         self.forged: set[str] = set()
 
     def work(self) -> Iterator[Coroutine[Any, Any, None]]:
@@ -49,18 +50,25 @@ class Operators:
         schedule = self._schedule
         yield from (self._paused(hold) for hold in (*schedule.pauses, *schedule.operations.pauses))
         yield from (self._release_at(at) for at in schedule.operations.released)
+        if schedule.operations.reversals.is_set:
+            yield from (self._approve_at(at) for at in schedule.operations.approved)
         if schedule.forged_at is not None:
             yield self._forge(schedule.forged_at)
 
     def let_everything_go(self) -> None:
         """Approve what would be taken back, and release what waits."""
+        self.approve()
+        self.release()
+
+    def approve(self) -> None:
+        """Approve every reversal that waits now."""
         with self._store.write() as connection:
             asked = [one for one in approvals(connection) if one.kind is ApprovalKind.REVERSALS]
             for one in asked:
                 approve(connection, one, actor=_WHO, reason="drawn", now=self._clock())
         if asked:
+            self.approved.append(self._time())
             self._tell("reversals are approved")
-        self.release()
 
     def release(self) -> None:
         """Let go what is open now, where a backlog has limits."""
@@ -70,6 +78,10 @@ class Operators:
             found = release(connection, self._destination, actor=_WHO, reason="drawn", now=self._clock())
         self.released.append(self._time())
         self._tell(f"a backlog of {found.count} is released")
+
+    async def _approve_at(self, at: float) -> None:
+        await asyncio.sleep(at)
+        self.approve()
 
     async def _release_at(self, at: float) -> None:
         await asyncio.sleep(at)

@@ -11,7 +11,9 @@ from meshline_dagster.testing.simulator.run import Outcome, run_schedule
 from meshline_dagster.testing.simulator.schedule import draw_schedule
 from meshline_dagster.testing.simulator.server import Profile
 
-__all__ = ["Failed", "Summary", "run_many", "told"]
+__all__ = ["Failed", "Part", "Summary", "parts_of", "run_many", "told"]
+
+Part = tuple[range, Profile]
 
 _PART = 25
 
@@ -34,17 +36,20 @@ class Summary:
     """Many schedules in figures.
 
     Attributes:
-        effects: what the ERPs did; virtual_seconds: how long all of it would have taken.
+        billed: how many of them invoice their orders.
+        effects: what the ERPs did; documents: what they hold in the end, by kind; virtual_seconds: how long all of it would have taken.
         crashed: kills by the point at which they struck; an ``await`` counts with all that wait for it.
         detected: violations that no client can prevent, by check: the ERP acted later than it promises.
         exceptions: what was left to people in the end, by code.
     """
 
     schedules: int = 0
+    billed: int = 0
     effects: int = 0
     virtual_seconds: float = 0.0
     kills: int = 0
     pauses: int = 0
+    documents: Counter[str] = field(default_factory=Counter)
     struck: Counter[str] = field(default_factory=Counter)
     crashed: Counter[str] = field(default_factory=Counter)
     detected: Counter[str] = field(default_factory=Counter)
@@ -54,6 +59,8 @@ class Summary:
     def add(self, outcome: Outcome) -> None:
         """Count one schedule."""
         self.schedules += 1
+        self.billed += outcome.schedule.billing is not None
+        self.documents.update(outcome.documents)
         self.effects += outcome.effects
         self.virtual_seconds += outcome.seconds
         self.kills += outcome.kills
@@ -68,9 +75,9 @@ class Summary:
 
     def merge(self, other: "Summary") -> None:
         """Add another summary's figures."""
-        for name in ("schedules", "effects", "virtual_seconds", "kills", "pauses"):
+        for name in ("schedules", "billed", "effects", "virtual_seconds", "kills", "pauses"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in ("struck", "crashed", "detected", "exceptions"):
+        for name in ("documents", "struck", "crashed", "detected", "exceptions"):
             getattr(self, name).update(getattr(other, name))
         self.failed += other.failed
 
@@ -83,21 +90,26 @@ class Summary:
                 f"{self.schedules} schedules, {self.effects} effects in the ERP, {self.virtual_seconds / 3600:.0f} virtual hours; "
                 f"{self.kills} kills at {hit} of {len(points)} points, {self.pauses} pauses, {len(self.failed)} failures"
             ),
+            f"in the ERP: {_listed(self.documents)}; {self.billed} schedules invoice their orders",
             f"faults: {_listed(self.struck)}",
             f"detected, not preventable: {_listed(self.detected)}",
             f"left to people: {_listed(self.exceptions)}",
         ]
 
 
-def run_many(seeds: range, profiles: Sequence[Profile], *, processes: int = 1) -> Iterator[Summary]:
+def run_many(parts: Sequence[Part], *, processes: int = 1) -> Iterator[tuple[Part, Summary]]:
     """Run all schedules; yields the summary of each part as it ends."""
-    parts = [range(start, min(start + _PART, seeds.stop)) for start in range(seeds.start, seeds.stop, _PART)]
-    work = [(part, profile) for part in parts for profile in profiles]
     if processes == 1:
-        yield from (_run_part(one) for one in work)
+        yield from ((part, _run_part(part)) for part in parts)
         return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_run_part, work)
+        yield from zip(parts, pool.map(_run_part, parts), strict=True)
+
+
+def parts_of(seeds: range, profiles: Sequence[Profile]) -> list[Part]:
+    """All schedules of these seeds, in parts that take some seconds each."""
+    starts = range(seeds.start, seeds.stop, _PART)
+    return [(range(start, min(start + _PART, seeds.stop)), profile) for start in starts for profile in profiles]
 
 
 def told(outcome: Outcome) -> Iterable[str]:
@@ -108,7 +120,7 @@ def told(outcome: Outcome) -> Iterable[str]:
     yield from (f"VIOLATION {violation}" for violation in outcome.violations)
 
 
-def _run_part(work: tuple[range, Profile]) -> Summary:
+def _run_part(work: Part) -> Summary:
     seeds, profile = work
     summary = Summary()
     for seed in seeds:

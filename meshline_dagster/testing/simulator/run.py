@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, 
 from meshline_dagster.delivery.plan import plan
 from meshline_dagster.delivery.session import DeliveryReport
 from meshline_dagster.store.exceptions import exceptions
-from meshline_dagster.testing.oracle import Truth, Violation, check_liveness, check_safety
+from meshline_dagster.testing.oracle import Violation, check_liveness, check_safety
 from meshline_dagster.testing.simulator.child import Child
 from meshline_dagster.testing.simulator.faults import FaultKind
 from meshline_dagster.testing.simulator.loop import VirtualLoop
@@ -28,13 +28,14 @@ from meshline_dagster.testing.simulator.operators import Operators
 from meshline_dagster.testing.simulator.ops_store import ProcessStore, fresh_store
 from meshline_dagster.testing.simulator.process import PROCESS, Interruption, Killed, Process, State
 from meshline_dagster.testing.simulator.schedule import Run, Schedule
-from meshline_dagster.testing.simulator.server import Profile, SimulatedErp
+from meshline_dagster.testing.simulator.server import SimulatedErp
+from meshline_dagster.testing.simulator.truth import truth_of
 from meshline_dagster.testing.simulator.world import Publication
 from meshline_dagster.testing.simulator.writer import SimulatedWriter
 
 __all__ = ["Outcome", "run_schedule"]
 
-_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)  # where nothing is invoiced: there the day matters
 _DESTINATION = "simulated"
 _PLAN_AGAIN_SECONDS = 0.5
 _MOST_RUNS = 4  # of one chain, while faults last
@@ -43,8 +44,6 @@ _SETTLING_PATIENCE = 200.0
 _LEASES_HAVE_ENDED = 30.0
 _NEVER = 1_000_000  # postings in one pass
 _CHILDS_POINT = "commit of ledger_process._write"
-_OBEYED_AFTER = 0.51  # seconds: delivery looks at pauses every half second
-_TOKENS_KEPT = 1.0  # seconds that a permission of the rate limit may be kept
 _EXPECTED = (GateError, LeaseLostError)
 
 
@@ -58,6 +57,7 @@ class Outcome:
         struck: requests struck, by fault.
         reached: the points that each process has come to, by its name.
         crashed: the points at which processes were killed; paused: at which they stood still.
+        documents: what the ERP holds in the end, by kind.
         seconds: virtual ones.
     """
 
@@ -72,6 +72,7 @@ class Outcome:
     pauses: int = 0
     exceptions: Counter[str] = field(default_factory=Counter)
     effects: int = 0
+    documents: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
     @property
@@ -96,13 +97,16 @@ class _Simulation:
         self.rng = random.Random(f"run/{schedule.profile.value}/{schedule.seed}")  # noqa: S311 - repeatable, not secret
         self.loop = VirtualLoop(lambda: schedule.commit_seconds * self.rng.random())
         self.store = fresh_store()
-        self.erp = SimulatedErp(schedule.profile)
+        billing = schedule.billing
+        self.epoch = _EPOCH if billing is None else billing.epoch
+        self.erp = SimulatedErp(schedule.profile, None if billing is None else billing.closing)
         if schedule.matches_only:
             self.erp.have([one.external_id for one in schedule.world.entities.values() if one.customer is None])
         self.network = Network(self.loop, self.erp, schedule.faults, schedule.timing, rng=self.rng, tell=self.tell)
         self.processes: list[Process] = []
         self.children: list[Child] = []
         self.shadows: set[str] = set()
+        self.last_delivery = 0.0
         self.operators = Operators(
             self.store, schedule, _DESTINATION, time=self.loop.time, clock=self._now, tell=self.tell
         )
@@ -125,12 +129,10 @@ class _Simulation:
                 self.outcome.reached[process.name] = process.reached
                 process.bury()
             self.loop.close()
-        outcome = self.outcome
-        outcome.seconds, outcome.struck, outcome.effects = (
-            self.loop.time(),
-            self.network.struck,
-            len(self.erp.records.effects),
-        )
+        outcome, documents = self.outcome, self.erp.records.documents
+        outcome.seconds, outcome.struck = self.loop.time(), self.network.struck
+        outcome.effects = len(self.erp.records.effects)
+        outcome.documents = Counter(held.kind.value for held in documents if not held.draft)
 
     async def _story(self) -> None:
         schedule = self.schedule
@@ -190,6 +192,7 @@ class _Simulation:
                 return
 
     async def _deliver(self, name: str, patience: float, interruption: Interruption | None) -> DeliveryReport | None:
+        self.last_delivery = self.loop.time()
         mode = Mode.SHADOW if self.loop.time() < self.schedule.live_from else Mode.LIVE
         if mode is Mode.SHADOW:
             self.shadows.add(name)
@@ -284,7 +287,7 @@ class _Simulation:
 
     def _writer(self, process: Process) -> SimulatedWriter:
         schedule = self.schedule
-        epoch = _EPOCH + timedelta(seconds=schedule.skew)
+        epoch = self.epoch + timedelta(seconds=schedule.skew)
         return SimulatedWriter(
             process,
             self.network,
@@ -305,12 +308,14 @@ class _Simulation:
             reversals=operations.reversals if self.loop.time() < self.schedule.until else NO_REVERSAL_LIMITS,
             at_most=operations.at_most if self.loop.time() < self.schedule.until else None,
             freezes=tuple(
-                Freeze(_instant(hold.start), _instant(hold.end), hold.selling_entity) for hold in operations.freezes
+                Freeze(self._instant(hold.start), self._instant(hold.end), hold.selling_entity)
+                for hold in operations.freezes
             ),
             destination=_DESTINATION,
             company="1",
             mode=mode,
             sandbox=True,
+            billing=None if self.schedule.billing is None else self.schedule.billing.policy,
             shards=self.schedule.shards,
             max_attempts=self.schedule.max_attempts,
             patience=patience,
@@ -318,36 +323,18 @@ class _Simulation:
         )
 
     def _now(self) -> datetime:
-        return _instant(self.loop.time())
+        return self._instant(self.loop.time())
 
-    def _truth(self) -> Truth:
-        schedule, operations = self.schedule, self.schedule.operations
-        asking_first = schedule.timing.timeout if schedule.two_steps else 0.0
-        return Truth(
-            entities=schedule.world.entities,
-            protected=schedule.profile is not Profile.LOOKUP_ONLY,
-            unique=schedule.profile is Profile.UNIQUE,
-            shadows=frozenset(self.shadows),
-            max_attempts=schedule.max_attempts,
-            holds=(*schedule.pauses, *operations.pauses, *operations.freezes),
-            grace=_OBEYED_AFTER + asking_first,
-            released=tuple(self.operators.released) if operations.backlog.count == 0 else None,
-            planned=_first_published(schedule.world.publications),
-            rate=operations.rate,
-            burst=operations.burst or max(1, round(operations.rate or 0)),
-            waits=tuple(self.network.waits),
-            steady=not self.outcome.kills and not self.outcome.pauses,
-            delay=_TOKENS_KEPT + 6 * schedule.commit_seconds + asking_first,
-            coalesces=operations.coalesce,
-            failed=self._failed(),
-            forged=frozenset(self.operators.forged),
-        )
+    def _instant(self, seconds: float) -> datetime:
+        return self.epoch + timedelta(seconds=seconds)
 
     def _judge(self) -> None:
         for child in self.children:
             if child.process.struck:
                 self._count(child.process)
-        records, truth = self.erp.records, self._truth()
+        records = self.erp.records
+        disturbed = self.outcome.kills + self.outcome.pauses
+        truth = truth_of(self.schedule, self.network, self.operators, shadows=self.shadows, disturbed=disturbed)
         for error in self.loop.errors:
             self._fail("error", f"a callback raised {type(error).__name__}: {error}")
         with self.store.read() as connection:
@@ -357,27 +344,10 @@ class _Simulation:
             codes.setdefault(item.entity_key or "", set()).add(item.code)
         self.outcome.exceptions.update(item.code for item in queue)
         self.outcome.violations += check_safety(records, truth)
-        self.outcome.violations += check_liveness(records, truth, codes)
-
-    def _failed(self) -> dict[str, int]:
-        """A request whose sender is killed or stopped gets no answer either."""
-        disturbed = self.outcome.kills + self.outcome.pauses
-        return {key: self.network.failed[key] + disturbed for key in self.schedule.world.entities}
+        self.outcome.violations += check_liveness(records, truth, codes, ended=self.last_delivery)
 
     def _fail(self, check: str, message: str) -> None:
         self.outcome.violations.append(Violation(check, "", message))
-
-
-def _instant(seconds: float) -> datetime:
-    return _EPOCH + timedelta(seconds=seconds)
-
-
-def _first_published(publications: Sequence[Publication]) -> dict[str, float]:
-    first: dict[str, float] = {}
-    for one in publications:
-        for row in one.rows:
-            first.setdefault(row.event_id, one.at)
-    return first
 
 
 def _is_idle(report: DeliveryReport) -> bool:

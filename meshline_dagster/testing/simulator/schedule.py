@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meshline_dagster.testing.oracle.truth import Hold
+from meshline_dagster.testing.simulator.billing import Billing, draw_billing
 from meshline_dagster.testing.simulator.faults import FaultPlan, draw_faults
 from meshline_dagster.testing.simulator.network import Timing
 from meshline_dagster.testing.simulator.operations import Operations, draw_operations
@@ -47,6 +48,7 @@ class Schedule:
         forged_at: virtual seconds when somebody changes a planned posting in the database, past its guards; None: nobody does.
         commit_seconds: up to how long a transaction waits.
         skew: seconds that the ERP's clock is ahead of ours.
+        billing: how orders are invoiced; None: they are not.
     """
 
     seed: int
@@ -69,6 +71,7 @@ class Schedule:
     commit_seconds: float
     skew: float
     operations: Operations
+    billing: Billing | None = None
 
     def lines(self) -> list[str]:
         """The schedule as text."""
@@ -83,6 +86,7 @@ class Schedule:
         ]
         told += [f"paused: {hold}" for hold in self.pauses]
         told += self.operations.lines()
+        told += [str(self.billing)] if self.billing is not None else []
         told += [f"a posting is forged at {self.forged_at:.1f} s"] if self.forged_at is not None else []
         told += [f"shadow until {self.live_from:.1f} s"] if self.live_from else []
         for number, run in enumerate(self.runs, start=1):
@@ -139,6 +143,7 @@ def draw_schedule(seed: int, profile: Profile) -> Schedule:
         commit_seconds=rng.choice((0.0, 0.005, 0.05, 1.0)),
         skew=rng.choice((-3600.0, -2.0, 0.0, 0.0, 2.0, 3600.0)),
         operations=draw_operations(random.Random(f"operations/{profile.value}/{seed}"), until),  # noqa: S311 - as above
+        billing=draw_billing(random.Random(f"billing/{profile.value}/{seed}"), until),  # noqa: S311 - as above
     )
 
 

@@ -6,12 +6,13 @@ everything twice. It knows nothing of our ledger.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from meshline_dagster.core.documents import DocumentKind
-from meshline_dagster.testing.oracle.records import Content, Effect, ErpRecords, Held, Received
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
+from meshline_dagster.testing.oracle.records import Bill, Content, Effect, ErpRecords, Held, Received
 
 __all__ = ["KNOWN_SKUS", "Profile", "Reply", "Request", "SimulatedErp", "Status"]
 
@@ -73,15 +74,22 @@ class Reply:
     found: Mapping[str, Sequence[Held]] | None = None
 
 
+_CLOSED = Reply(Status.REFUSED, None, "the period is closed", "invoice_date")
+
+
 class SimulatedErp:
     """One company's ERP.
+
+    Args:
+        closing: ``(virtual seconds, day)``: from then on its books are closed through that day; None: they stay open.
 
     Attributes:
         records: documents, effects and requests, for the oracle.
     """
 
-    def __init__(self, profile: Profile) -> None:
+    def __init__(self, profile: Profile, closing: tuple[float, date] | None = None) -> None:
         self.profile = profile
+        self._closing = closing
         self.records = ErpRecords()
         self._answers: dict[str, Reply] = {}
 
@@ -113,7 +121,7 @@ class SimulatedErp:
         have = self._of(request.kind, external_id)
         if request.action == "confirm":
             return self._confirm(request, have, now)
-        refusal = self._refusal(request)
+        refusal = self._refusal(request, now)
         if refusal is not None:
             return refusal
         content = Content.of(request.kind, request.payload or {})
@@ -123,7 +131,8 @@ class SimulatedErp:
             return Reply(Status.TAKEN, have[0].erp_id, "this external id is taken", "external_id", {external_id: have})
         erp_id = f"{request.kind.value}-{len(self.records.effects) + 1}"
         draft = request.action == "draft"
-        made = Held(request.kind, external_id, erp_id, request.event_id, content, draft, now)
+        bill = Bill.of(request.kind, request.payload or {})
+        made = Held(request.kind, external_id, erp_id, request.event_id, content, draft, now, bill)
         self.records.documents.append(made)
         self._effect(request, made, now)
         return Reply(Status.CREATED, erp_id)
@@ -134,7 +143,11 @@ class SimulatedErp:
         old = have[0]
         if old.content == content and old.event_id == request.event_id and not old.draft:
             return Reply(Status.UNCHANGED, old.erp_id)
-        self._put(request, old, replace(old, event_id=request.event_id, content=content, stamp=now), now)
+        if old.bill is not None and not old.draft:
+            return Reply(Status.REFUSED, None, "what is in the books is never changed", "external_id")
+        bill = Bill.of(request.kind, request.payload or {})
+        new = replace(old, event_id=request.event_id, content=content, stamp=now, bill=bill)
+        self._put(request, old, new, now)
         return Reply(Status.UPDATED, old.erp_id)
 
     def _confirm(self, request: Request, have: Sequence[Held], now: float) -> Reply:
@@ -142,10 +155,12 @@ class SimulatedErp:
             return Reply(Status.REFUSED, None, "there is no such document", "external_id")
         if not have[0].draft:
             return Reply(Status.UNCHANGED, have[0].erp_id)
+        if self._is_closed(have[0].bill, now):
+            return _CLOSED
         self._put(request, have[0], replace(have[0], draft=False, stamp=now), now)
         return Reply(Status.UPDATED, have[0].erp_id)
 
-    def _refusal(self, request: Request) -> Reply | None:
+    def _refusal(self, request: Request, now: float) -> Reply | None:
         payload = request.payload or {}
         if request.kind is DocumentKind.CUSTOMER:
             return None if payload["name"] else Reply(Status.REFUSED, None, "a customer has a name", "name")
@@ -154,7 +169,29 @@ class SimulatedErp:
         for place, line in enumerate(payload["lines"]):
             if line["sku"] not in KNOWN_SKUS:
                 return Reply(Status.REFUSED, None, f"unknown item {line['sku']}", f"lines[{place}].sku")
-        return None
+        return self._billing_refusal(request, now)
+
+    def _billing_refusal(self, request: Request, now: float) -> Reply | None:
+        """It takes what is billed or credited too much: to find that is the oracle's business."""
+        bill = Bill.of(request.kind, request.payload or {})
+        if bill is None:
+            return None
+        if not self._counts(DocumentKind.SALES_ORDER, bill.order):
+            return Reply(Status.REFUSED, None, "unknown order", "order")
+        if bill.invoice is not None and not self._counts(DocumentKind.INVOICE, bill.invoice):
+            return Reply(Status.REFUSED, None, "unknown invoice", "invoice")
+        return _CLOSED if request.action == "create" and self._is_closed(bill, now) else None
+
+    def _is_closed(self, bill: Bill | None, now: float) -> bool:
+        return (
+            bill is not None
+            and self._closing is not None
+            and now >= self._closing[0]
+            and bill.dated <= self._closing[1]
+        )
+
+    def _counts(self, kind: DocumentKind, external_id: str) -> bool:
+        return any(not one.draft for one in self._of(kind, external_id))
 
     def _of(self, kind: DocumentKind, external_id: str) -> list[Held]:
         return [one for one in self.records.documents if one.kind is kind and one.external_id == external_id]
@@ -176,6 +213,7 @@ class SimulatedErp:
                 held.draft,
                 request.late,
                 request.copy,
+                held.bill,
             )
         )
 
@@ -183,6 +221,7 @@ class SimulatedErp:
         known = request.kind is DocumentKind.CUSTOMER or bool(
             self._of(DocumentKind.CUSTOMER, (request.payload or {}).get("customer", ""))
         )
+        bill = Bill.of(request.kind, request.payload) if request.payload else self._bill_of(request)
         self.records.received.append(
             Received(
                 now,
@@ -194,6 +233,12 @@ class SimulatedErp:
                 request.event_id,
                 refused=reply.status is Status.REFUSED,
                 customer_known=known or request.payload is None,
+                order_known=bill is None or self._counts(DocumentKind.SALES_ORDER, bill.order),
                 copy=request.copy,
+                bill=bill,
             )
         )
+
+    def _bill_of(self, request: Request) -> Bill | None:
+        have = self._of(request.kind, request.external_ids[0])
+        return have[0].bill if request.kind in ACCOUNTING_KINDS and have else None

@@ -4,7 +4,7 @@ States arrive late, out of order, twice, with another content than before, or ar
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -12,14 +12,17 @@ from typing import Any
 
 from meshline_dagster.core.approvals import CANCEL
 from meshline_dagster.core.documents import DocumentKind
-from meshline_dagster.core.identity import external_id, sha256_hex
+from meshline_dagster.core.identity import canonical_json, external_id, sha256_hex
 from meshline_dagster.core.money import to_text
 from meshline_dagster.core.postings import OutboxRow
 from meshline_dagster.testing.oracle.records import Content
 from meshline_dagster.testing.oracle.truth import Derivation, EntityTruth
 from meshline_dagster.testing.simulator.server import KNOWN_SKUS
 
-__all__ = ["SELLERS", "Publication", "World", "draw_world"]
+__all__ = ["NEW_YEAR", "SELLERS", "Publication", "World", "draw_world"]
+
+NEW_YEAR = date(2026, 1, 1)
+"""A day on which some order lines start; others have started before, or do not say."""
 
 SELLERS = ("north", "south", None)
 """Our companies that sell; the last orders do not say which."""
@@ -116,9 +119,11 @@ def _order(rng: random.Random, key: str, customer: str, publications: int) -> li
         place = rng.randrange(count - 1)
         since[place], since[place + 1] = since[place + 1], since[place]
     cancelled = rng.random() < 0.15  # noqa: PLR2004 - the last state
-    events = []
+    events: list[_Event] = []
     for version in range(1, count + 1):
         payload = _order_payload(rng, key, customer)
+        if events and payload["currency"] == events[-1].row.payload["currency"]:
+            payload = _changed(events[-1].row.payload, payload)
         if cancelled and version == count:
             payload["status"] = "cancelled"
         row = _row(key, version, DocumentKind.SALES_ORDER, payload, customer)
@@ -146,6 +151,27 @@ def _derivations(
     return ((since, row),)
 
 
+def _changed(before: Mapping[str, Any], drawn: dict[str, Any]) -> dict[str, Any]:
+    """As often as not an amendment changes quantities of the lines that were there, and adds or drops some, as people do."""
+    rng = random.Random(sha256_hex(canonical_json(drawn)))  # noqa: S311 - repeatable, not secret
+    if rng.random() < 0.5:  # noqa: PLR2004 - as often as not
+        return drawn
+    kept = [line for line in before["lines"] if rng.random() < 0.8] or before["lines"]  # noqa: PLR2004 - mostly
+    lines = [_resized(line, rng.randint(1, 9)) if rng.random() < 0.6 else line for line in kept]  # noqa: PLR2004 - mostly
+    if rng.random() < 0.3:  # noqa: PLR2004 - three in ten
+        lines.append(drawn["lines"][0])
+    lines = [{**line, "line": str(place)} for place, line in enumerate(lines, start=1)]
+    return {**drawn, "lines": lines, "amount": _sum(lines)}
+
+
+def _resized(line: Mapping[str, Any], quantity: int) -> dict[str, Any]:
+    return {**line, "quantity": str(quantity), "amount": to_text(Decimal(line["unit_price"]) * quantity)}
+
+
+def _sum(lines: Sequence[Mapping[str, Any]]) -> str:
+    return to_text(sum((Decimal(line["amount"]) for line in lines), Decimal(0)))
+
+
 def _order_payload(rng: random.Random, key: str, customer: str) -> dict[str, Any]:
     lines = [_line(rng, place) for place in range(1, rng.randint(1, 3) + 1)]
     return {
@@ -157,7 +183,7 @@ def _order_payload(rng: random.Random, key: str, customer: str) -> dict[str, Any
         "po_number": None,
         "payment_terms": None,
         "status": "open",
-        "amount": to_text(sum((Decimal(line["amount"]) for line in lines), Decimal(0))),
+        "amount": _sum(lines),
         "lines": lines,
     }
 
@@ -173,9 +199,13 @@ def _line(rng: random.Random, place: int) -> dict[str, Any]:
         "unit_price": to_text(Decimal(cents) / 100),
         "amount": to_text(Decimal(cents * quantity) / 100),
         "tax_code": "standard",
-        "start": None,
+        "start": _start(quantity * cents),
         "end": None,
     }
+
+
+def _start(number: int) -> str | None:
+    return (None, None, "2025-12-01", NEW_YEAR.isoformat(), NEW_YEAR.isoformat())[number % 5]
 
 
 def _row(key: str, version: int, kind: DocumentKind, payload: dict[str, Any], customer: str | None) -> OutboxRow:
@@ -214,10 +244,19 @@ def _truth(key: str, events: list[_Event], publications: list[Publication]) -> E
 def _derived(rows: list[OutboxRow]) -> tuple[Derivation, ...]:
     return tuple(
         Derivation(
-            row.event_id, row.event_time.toordinal(), Content.of(row.document_kind, row.payload), _is_accepted(row)
+            row.event_id,
+            row.event_time.toordinal(),
+            Content.of(row.document_kind, row.payload),
+            _is_accepted(row),
+            _first_start(row.payload),
         )
         for row in rows
     )
+
+
+def _first_start(payload: Mapping[str, Any]) -> date | None:
+    starts = [date.fromisoformat(line["start"]) for line in payload.get("lines", ()) if line["start"]]
+    return min(starts, default=None)
 
 
 def _is_accepted(row: OutboxRow) -> bool:

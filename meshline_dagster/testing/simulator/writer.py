@@ -1,13 +1,22 @@
 """The writer for the simulated ERP: an :class:`~meshline_dagster.erp.protocol.ErpWriter` like any other.
 
-An ERP with two steps makes a draft first and confirms it with a second call, so that a document can be left half-way.
+An ERP with two steps drafts an order, an invoice or a credit note first and confirms it with a second call, so that a document can be left
+half-way.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument, ErpLine, Outcome
+from meshline_dagster.core.documents import (
+    ACCOUNTING_KINDS,
+    Answer,
+    Document,
+    DocumentKind,
+    ErpDocument,
+    ErpLine,
+    Outcome,
+)
 from meshline_dagster.core.errors import TransientError
 from meshline_dagster.core.settle import difference
 from meshline_dagster.erp.protocol import Capabilities
@@ -18,7 +27,12 @@ from meshline_dagster.testing.simulator.server import Profile, Reply, Request, S
 
 __all__ = ["SimulatedWriter"]
 
-_OPERATIONS = frozenset({(kind, operation) for kind in DocumentKind for operation in ("create", "amend", "cancel")})
+_OPERATIONS = frozenset(
+    (kind, operation)
+    for kind in DocumentKind
+    for operation in ("create", "amend", "cancel")
+    if operation == "create" or kind not in ACCOUNTING_KINDS
+)
 _CONNECT_SECONDS = 0.01
 _DONE = {Status.CREATED: Outcome.CREATED, Status.UPDATED: Outcome.UPDATED, Status.UNCHANGED: Outcome.EXISTS}
 
@@ -28,7 +42,7 @@ class SimulatedWriter:
 
     Args:
         epoch: the instant of virtual second zero on the ERP's own clock.
-        two_steps: orders are drafted, then confirmed.
+        two_steps: orders and accounting documents are drafted, then confirmed.
         slots: how many requests the ERP takes at once.
     """
 
@@ -99,9 +113,11 @@ class SimulatedWriter:
             yield page
 
     async def _post(self, document: Document) -> Answer:
+        if document.kind in ACCOUNTING_KINDS:
+            self._network.belongs[document.external_id] = document.payload["order"]
         if document.operation != "create":
             return await self._call(document, "replace")
-        if not self._two_steps or document.kind is not DocumentKind.SALES_ORDER:
+        if not self._two_steps or document.kind is DocumentKind.CUSTOMER:
             return await self._call(document, "create")
         return await self._post_in_two_steps(document)
 
@@ -166,6 +182,9 @@ class SimulatedWriter:
             currency=content.currency,
             amount=content.amount,
             lines=tuple(ErpLine(*line) for line in content.lines),
+            document_date=None if held.bill is None else held.bill.dated,
+            reverses=None if held.bill is None else held.bill.invoice,
+            order=None if held.bill is None else held.bill.order,
         )
 
 

@@ -1,0 +1,257 @@
+"""Invoices and credit notes, followed through the ERP's journal: never too much, never too early, and in the end what the order says.
+
+Reckoned by item and unit price, from the ERP's own records alone. It knows nothing of the way in which follow-ups are planned.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+
+from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.testing.oracle.records import Bill, Content, Effect, ErpRecords
+from meshline_dagster.testing.oracle.truth import Billing, EntityTruth, Truth
+from meshline_dagster.testing.oracle.violations import Violation
+
+__all__ = ["Account", "accounts", "check_billing", "wrongly_billed"]
+
+_Price = tuple[str, Decimal]
+_Sums = dict[_Price, tuple[Decimal, Decimal]]
+_NIL = Decimal(0)
+_NOTHING = (_NIL, _NIL)
+
+
+@dataclass(slots=True)
+class Account:
+    """One order, with what was invoiced and credited for it.
+
+    Attributes:
+        states: its states in the ERP, oldest first, by event: each as it was first shown.
+        invoices: by external id. left: what is left of each line, by invoice and place: quantity and amount.
+        documents: external ids of its invoices and credit notes.
+    """
+
+    states: dict[str, Effect] = field(default_factory=dict)
+    invoices: dict[str, Effect] = field(default_factory=dict)
+    left: dict[tuple[str, str], tuple[_Price, Decimal, Decimal]] = field(default_factory=dict)
+    documents: set[str] = field(default_factory=set)
+
+    @property
+    def shown(self) -> Effect | None:
+        """Its newest state; None before there is one."""
+        return next(reversed(self.states.values()), None)
+
+    def net(self) -> _Sums:
+        """What is invoiced less what is credited, without what is nothing."""
+        sums: _Sums = {}
+        for price, quantity, amount in self.left.values():
+            _add(sums, price, quantity, amount)
+        return {price: both for price, both in sums.items() if both != _NOTHING}
+
+    def is_billed(self) -> bool:
+        """Whether its newest state is what is billed."""
+        return self.shown is None or self.net() == _wanted(self.shown.content)
+
+    def book(self, effect: Effect) -> Iterator[tuple[str, str]]:
+        """Take in what counts. Yields what is wrong with it: check and text."""
+        if effect.bill is None:
+            self.states.setdefault(effect.event_id, effect)
+            return
+        self.documents.add(effect.external_id)
+        if effect.kind is DocumentKind.INVOICE:
+            self._invoice(effect, effect.bill)
+        else:
+            yield from (("over credited", text) for text in self._credit(effect.bill))
+
+    def _invoice(self, effect: Effect, bill: Bill) -> None:
+        """A second one under one external id counts as well."""
+        self.invoices[effect.external_id] = effect
+        for place, sku, quantity, price, amount in bill.lines:
+            _, have, money = self.left.get((effect.external_id, place), ((sku, price), *_NOTHING))
+            self.left[effect.external_id, place] = ((sku, price), have + quantity, money + amount)
+
+    def _credit(self, bill: Bill) -> Iterator[str]:
+        for place, sku, quantity, price, amount in bill.lines:
+            line = self.left.get((bill.invoice or "", place))
+            if line is None or line[0] != (sku, price):
+                yield f"line {place} of {bill.invoice} is not one of {sku} at {price}"
+                continue
+            left, money = line[1] - quantity, line[2] - amount
+            self.left[bill.invoice or "", place] = (line[0], left, money)
+            if left < 0 or money < 0:
+                yield f"line {place} of {bill.invoice} is credited beyond its amount by {-money}"
+
+
+def accounts(records: ErpRecords) -> dict[str, Account]:
+    """Every order's account as it stands in the end, by external id."""
+    books: dict[str, Account] = {}
+    for effect in _counting(records):
+        list(books.setdefault(effect.entity, Account()).book(effect))
+    return books
+
+
+def check_billing(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
+    """What must not be seen in the books at any time."""
+    late = {effect.entity for effect in records.effects if effect.late}
+    books: dict[str, Account] = {}
+    for effect in _counting(records):
+        account, order = books.setdefault(effect.entity, Account()), effect.entity
+        refused = _is_refused(records, order, effect.at)
+        found = [*_before(account, effect, truth, refused), *account.book(effect), *_over_billed(account)]
+        for check, text in found:
+            yield Violation(check, order, f"{text} at {effect.at:.2f} s", order in late)
+
+
+def wrongly_billed(account: Account, entity: EntityTruth, truth: Truth, ended: float) -> str | None:
+    """What is wrong with an order's bill once everything was delivered; None when it is right.
+
+    Args:
+        ended: virtual seconds at which documents may still wait for their day: of the last delivery, or of the order's newest state where a
+            person has to decide about another one before anything follows from this one.
+    """
+    if truth.billing is None or account.shown is None or _may_wait(account, entity, truth.billing, ended):
+        return None
+    if not account.is_billed():
+        return f"should be billed {_text(_wanted(account.shown.content))}, is {_text(account.net())}"
+    standing = {name for (name, _), (_, quantity, amount) in account.left.items() if quantity or amount}
+    if truth.billing.rebills and len(standing) > 1:
+        return f"should be one invoice, is {len(standing)}"
+    return None
+
+
+def _counting(records: ErpRecords) -> Iterator[Effect]:
+    """What orders and accounting documents say once they count; of an accounting document only the first time: it never changes."""
+    booked: set[str] = set()
+    for effect in records.effects:
+        if effect.draft or effect.kind is DocumentKind.CUSTOMER or effect.erp_id in booked:
+            continue
+        if effect.bill is not None:
+            booked.add(effect.erp_id)
+        yield effect
+
+
+def _is_refused(records: ErpRecords, order: str, at: float) -> bool:
+    """Whether the ERP has refused a document of this order by then."""
+    return any(
+        one.refused and one.bill is not None and one.entity == order and one.at <= at for one in records.received
+    )
+
+
+def _before(account: Account, effect: Effect, truth: Truth, refused: bool) -> Iterator[tuple[str, str]]:
+    """What is wrong with an effect, given what was booked before. A document that was refused is planned anew by the order's next state."""
+    entity, billing = truth.entities.get(effect.entity), truth.billing
+    if billing is None:
+        if effect.bill is not None:
+            yield "not to be billed", f"{effect.kind.value} {effect.external_id}"
+    elif entity is not None:
+        if effect.bill is None and not refused:
+            yield from _left_unbilled(account, effect, entity, billing)
+        elif effect.bill is not None:
+            yield from _documents(account, effect, effect.bill, entity, billing)
+
+
+def _over_billed(account: Account) -> Iterator[tuple[str, str]]:
+    most = _most(account.states.values())
+    total, largest = (
+        _total(account.net()),
+        max((_total(_wanted(one.content)) for one in account.states.values()), default=_NIL),
+    )
+    if total > largest:
+        yield "over billed", f"{total} in all, never more than {largest} was ordered"
+    for price, (quantity, amount) in account.net().items():
+        allowed = most.get(price, _NOTHING)
+        if quantity > allowed[0] or amount > allowed[1]:
+            yield (
+                "over billed",
+                f"{quantity} {price[0]} for {amount}, never more than {allowed[0]} for {allowed[1]} was ordered",
+            )
+
+
+def _left_unbilled(
+    account: Account, effect: Effect, entity: EntityTruth, billing: Billing
+) -> Iterator[tuple[str, str]]:
+    """The state before has to be billed when the next one comes, unless its day had not come yet."""
+    shown = account.shown
+    if shown is None or effect.event_id in account.states or account.is_billed():
+        return
+    if not _may_wait(account, entity, billing, shown.at):
+        yield (
+            "left unbilled",
+            f"{shown.event_id[:8]} is followed by {effect.event_id[:8]} while {_text(account.net())} is billed",
+        )
+
+
+def _documents(
+    account: Account, effect: Effect, bill: Bill, entity: EntityTruth, billing: Billing
+) -> Iterator[tuple[str, str]]:
+    """A document says what its order, or its invoice, says, and is dated as it has to be."""
+    state, content = account.states.get(bill.state), effect.content
+    if state is None:
+        yield "unknown event", f"{effect.external_id} follows {bill.state[:8]}, which was never shown"
+        return
+    against = account.invoices.get(bill.invoice or "")
+    source = state.content if bill.invoice is None or against is None else against.content
+    named = (source.customer, source.currency) == (content.customer, content.currency)
+    if not named or not _adds_up(content, source.lines):
+        yield "wrong content", f"{effect.external_id} is {content}"
+    first, last = billing.dated(state.at), billing.dated(effect.at)
+    if not first <= bill.dated <= last:
+        yield "wrong date", f"{effect.external_id} is dated {bill.dated}, not {first} to {last}"
+    days = entity.starts_of(bill.state)
+    if billing.by_start and not account.invoices and all(_is_after(day, billing.day(effect.at)) for day in days):
+        yield "billed early", f"{effect.external_id}, though nothing starts before {min(filter(None, days))}"
+
+
+def _adds_up(content: Content, lines: tuple[tuple[str, Decimal, Decimal, Decimal], ...]) -> bool:
+    """Positive lines of what is sold, each with its own sum, that make the document's amount."""
+    known = {(sku, price) for sku, _, price, _ in lines}
+    amounts = sum((amount for *_, amount in content.lines), Decimal(0))
+    return amounts == content.amount and all(
+        quantity > 0 and quantity * price == amount and (sku, price) in known
+        for sku, quantity, price, amount in content.lines
+    )
+
+
+def _may_wait(account: Account, entity: EntityTruth, billing: Billing, at: float) -> bool:
+    """An order that was never invoiced, and need not be before a day that had not come then."""
+    shown = account.shown
+    if shown is None or account.invoices or not billing.by_start:
+        return False
+    return any(_is_after(day, billing.day(at)) for day in entity.starts_of(shown.event_id))
+
+
+def _is_after(day: date | None, other: date) -> bool:
+    return day is not None and day > other
+
+
+def _wanted(content: Content) -> _Sums:
+    sums: _Sums = {}
+    for sku, quantity, price, amount in content.lines if content.status == "open" else ():
+        _add(sums, (sku, price), quantity, amount)
+    return sums
+
+
+def _most(states: Iterable[Effect]) -> _Sums:
+    """The most that any state asked for."""
+    most: _Sums = {}
+    for state in states:
+        for price, (quantity, amount) in _wanted(state.content).items():
+            have, money = most.get(price, _NOTHING)
+            most[price] = (max(have, quantity), max(money, amount))
+    return most
+
+
+def _total(sums: _Sums) -> Decimal:
+    return sum((amount for _, amount in sums.values()), _NIL)
+
+
+def _add(sums: _Sums, price: _Price, quantity: Decimal, amount: Decimal) -> None:
+    have, money = sums.get(price, _NOTHING)
+    sums[price] = (have + quantity, money + amount)
+
+
+def _text(sums: _Sums) -> str:
+    return (
+        " + ".join(f"{quantity} {sku} for {amount}" for (sku, _), (quantity, amount) in sorted(sums.items()))
+        or "nothing"
+    )

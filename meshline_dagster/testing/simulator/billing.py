@@ -1,0 +1,53 @@
+"""How a schedule's orders are invoiced: the workflow's policy, the day on which the story happens, and when the ERP closes its books."""
+
+import random
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from meshline_dagster.core.followups import Amendments, BillingPolicy, InvoiceTrigger
+from meshline_dagster.testing.simulator.world import NEW_YEAR
+
+__all__ = ["Billing", "draw_billing"]
+
+_LAST_DAY = NEW_YEAR - timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Billing:
+    """Orders are invoiced.
+
+    Attributes:
+        midnight: virtual seconds until the new year begins: the day changes within the story.
+        closes_at: virtual seconds when the ERP closes the old year, and refuses documents that are dated in it; None: it does not.
+    """
+
+    policy: BillingPolicy
+    midnight: float
+    closes_at: float | None = None
+
+    @property
+    def epoch(self) -> datetime:
+        """The instant of virtual second zero."""
+        return datetime(NEW_YEAR.year, NEW_YEAR.month, NEW_YEAR.day, tzinfo=UTC) - timedelta(seconds=self.midnight)
+
+    @property
+    def closing(self) -> tuple[float, date] | None:
+        """When the ERP closes which day, and all before it."""
+        return None if self.closes_at is None else (self.closes_at, _LAST_DAY)
+
+    def __str__(self) -> str:
+        policy = self.policy
+        closed = "" if policy.closed_through is None else f", books closed through {policy.closed_through}"
+        erp = "" if self.closes_at is None else f", the ERP closes the old year at {self.closes_at:.1f} s"
+        return f"orders are invoiced from their {policy.trigger} ({policy.amendments}{closed}); new year at {self.midnight:.1f} s{erp}"
+
+
+def draw_billing(rng: random.Random, until: float) -> Billing | None:
+    """Four in ten schedules invoice their orders; in a few of these a period is closed, or is closed while invoices are on their way."""
+    if rng.random() >= 0.4:  # noqa: PLR2004 - four in ten
+        return None
+    closed = rng.choice((None, None, None, _LAST_DAY - timedelta(days=30), _LAST_DAY, NEW_YEAR + timedelta(days=30)))
+    trigger = InvoiceTrigger.START if rng.random() < 0.4 else InvoiceTrigger.BOOKING  # noqa: PLR2004 - four in ten
+    midnight = rng.uniform(0.0, until)
+    closes_at = midnight + rng.uniform(0.0, until - midnight) if rng.random() < 0.15 else None  # noqa: PLR2004 - one in seven
+    return Billing(BillingPolicy(rng.choice(list(Amendments)), trigger, closed_through=closed), midnight, closes_at)
