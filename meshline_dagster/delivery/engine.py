@@ -30,6 +30,7 @@ from meshline_dagster.delivery.requests import Requests
 from meshline_dagster.delivery.reversals import Excess, ReversalGuard
 from meshline_dagster.delivery.session import DeliveryReport, Session, utc_now
 from meshline_dagster.delivery.shards import ShardLeases
+from meshline_dagster.delivery.slots import Slots
 from meshline_dagster.erp.protocol import ErpWriter
 from meshline_dagster.store.approvals import waiting_count
 from meshline_dagster.store.backlogs import backlog_key
@@ -289,6 +290,7 @@ class _Delivery:
 
         workers = min(len(units), self.capabilities.max_in_flight * _IN_PROGRESS)
         async with asyncio.TaskGroup() as group:
+            requests.slots = Slots(group, self.capabilities.max_in_flight)
             for _ in range(workers):
                 group.create_task(worker())
 
