@@ -104,7 +104,8 @@ class GroupCommitter:
 
     async def _write_group(self) -> None:
         """Write all that is queued by now together; if that fails, each alone, so that one bad item spoils no other."""
-        tells = any(work.signals for work, _ in self._queue)  # the breaker is moved here, where its view is
+        # The breaker is moved here, where its view is. Between this look and the taking of the queue nothing may wait.
+        tells = any(work.signals for work, _ in self._queue)
         if self._hired is not None and self._hired.done() and not tells:
             await self._hand_over(self._hired)
             return
