@@ -30,6 +30,7 @@ from meshline_dagster.delivery.requests import Requests
 from meshline_dagster.delivery.reversals import Excess, ReversalGuard
 from meshline_dagster.delivery.session import DeliveryReport, Session, utc_now
 from meshline_dagster.delivery.shards import ShardLeases
+from meshline_dagster.delivery.slots import Slots
 from meshline_dagster.erp.protocol import ErpWriter
 from meshline_dagster.store.approvals import waiting_count
 from meshline_dagster.store.backlogs import backlog_key
@@ -53,6 +54,7 @@ __all__ = ["DeliveryReport", "deliver"]
 _PASS = 5_000
 _WORTH_A_PROCESS = 2_000  # postings in a pass that repay the second of processor time which a process takes to start
 _IN_PROGRESS = 3  # units of work per HTTP slot, so that commits never leave a slot idle
+_IN_PROGRESS_BESIDE_A_PROCESS = 6  # the same where groups are larger and further apart
 _POLL_SECONDS = 0.25
 _READ_AT_ONCE = 100
 _S = PostingState
@@ -287,8 +289,10 @@ class _Delivery:
                 lookup, batch = units.popleft()
                 await (requests.look_up(batch, before) if lookup else requests.send(batch, before))
 
-        workers = min(len(units), self.capabilities.max_in_flight * _IN_PROGRESS)
+        per_slot = _IN_PROGRESS if len(due) < _WORTH_A_PROCESS else _IN_PROGRESS_BESIDE_A_PROCESS
+        workers = min(len(units), self.capabilities.max_in_flight * per_slot)
         async with asyncio.TaskGroup() as group:
+            requests.slots = Slots(group, self.capabilities.max_in_flight)
             for _ in range(workers):
                 group.create_task(worker())
 

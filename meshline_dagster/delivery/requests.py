@@ -21,6 +21,7 @@ from meshline_dagster.delivery.pace import Pace
 from meshline_dagster.delivery.recorder import Recorder, Results
 from meshline_dagster.delivery.session import Session
 from meshline_dagster.delivery.shards import ShardLeases
+from meshline_dagster.delivery.slots import Slots
 from meshline_dagster.store.ledger_writes import Attempt
 from meshline_dagster.store.postings import Posting
 
@@ -30,7 +31,13 @@ _S = PostingState
 
 
 class Requests:
-    """Sends and looks up for one delivery, with at most the ERP's number of requests in flight."""
+    """Sends and looks up for one delivery.
+
+    Attributes:
+        slots: the requests in flight of the current pass.
+    """
+
+    slots: Slots
 
     def __init__(
         self,
@@ -46,7 +53,6 @@ class Requests:
         self._clock, self._jitter, self._timeout = session.clock, session.jitter, session.timeout
         self._recorder, self._leases, self._guard, self._holds, self._pace = recorder, leases, guard, holds, pace
         self._operations = session.writer.capabilities.operations
-        self._slots = asyncio.Semaphore(session.writer.capabilities.max_in_flight)
 
     async def send(self, batch: Sequence[Posting], before: Mapping[str, Posting]) -> None:
         """Intent durable, request, outcome durable: for a batch of one kind, each of another entity.
@@ -84,14 +90,11 @@ class Requests:
             return
         started = self._clock()
         try:
-            async with self._slots:
-                await self._pace.turn()
-                if self._pace.is_delayed:
-                    return
-                async with asyncio.timeout(self._timeout):
-                    found = await self._writer.find(rows[0].document_kind, [row.external_id for row in rows])
+            found = await self.slots.run(lambda: self._find(rows))
         except (MeshlineError, TimeoutError) as error:
             await self._postpone(rows, self._guard.missed(str(error) or "the look-up got no answer in time", started))
+            return
+        if found is None:
             return
         self._report.lookups += len(rows)
         attempts: list[Attempt] = []
@@ -115,6 +118,14 @@ class Requests:
             self._recorder.settle(results, row, attempts[-1], settled, before=row.state, answer=settled.message)
         await self._recorder.record(results, attempts)
 
+    async def _find(self, rows: Sequence[Posting]) -> Mapping[str, list[ErpDocument]] | None:
+        """What the ERP shows; None when it wants to be left alone for now."""
+        await self._pace.turn()
+        if self._pace.is_delayed:
+            return None
+        async with asyncio.timeout(self._timeout):
+            return await self._writer.find(rows[0].document_kind, [row.external_id for row in rows])
+
     async def _send(self, rows: Sequence[Posting], documents: Sequence[Document]) -> None:
         """The wait for a slot may be long, so pauses and lease are looked at once more: no request starts unless the lease outlives
         its deadline.
@@ -125,11 +136,14 @@ class Requests:
             await self._recorder.intend(rows, attempts, now)
         except (GateError, PlanChangedError):  # nothing is sent; the next pass reads again, or says why not
             return
-        async with self._slots:
+
+        async def ask() -> tuple[str | None, datetime, list[Answer]]:
             await self._pace.turn()
             await self._holds.refresh()
             why_not, started = self._why_not(rows), self._clock()
-            answers = [] if why_not else await self._post(documents)
+            return why_not, started, [] if why_not else await self._post(documents)
+
+        why_not, started, answers = await self.slots.run(ask)
         if why_not:
             await self._recorder.not_sent(rows, attempts, self._clock(), cause=why_not, due_at=self._pace.not_before)
         else:

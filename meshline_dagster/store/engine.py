@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import QueuePool
@@ -142,6 +140,9 @@ def _refuse_network_file_system(folder: Path) -> None:
 
 def _migrate(store: Store) -> None:
     """Run the migrations once, even when several processes start together."""
+    from alembic import command  # noqa: PLC0415 - slow to import, and the process that writes the ledger never migrates
+    from alembic.config import Config  # noqa: PLC0415 - as above
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     with store.write() as connection:

@@ -140,6 +140,12 @@ def test_records_that_have_all_keys_give_the_rows_of_a_plain_reading(rows):
     check([{name: row.get(name, "null") for name in KINDS} for row in rows], "")
 
 
+@pytest.mark.parametrize("white", ["", " "])
+def test_a_page_whose_records_hold_no_field_is_not_taken_for_an_empty_one(white):
+    with pytest.raises(SourceError):
+        DECODER.decode(parse_page(body([{}, {}], white)).records())
+
+
 @pytest.mark.parametrize("value", ['"twelve"', "1e30", "{}", '""', "[1]"])
 def test_what_is_no_number_is_refused_by_name(value):
     row = {"Id": '"a"', "SystemModstamp": '"2026-01-01T00:00:00.000+0000"', "Amount": value}

@@ -235,7 +235,7 @@ BROKEN = ("TypeError", "AttributeError", "NameError", "ImportError")
 """What no guard prevents: the way in which it was taken away does not fit delivery any more."""
 
 POST = next(point for point in crash_points() if point.startswith("requests.Requests._post await"))
-SLOT = next(point for point in crash_points() if point.startswith("requests.Requests._send async with self._slots"))
+SLOT = next(point for point in crash_points() if point.startswith("requests.Requests._send await self.slots.run"))
 RECORD = next(point for point in crash_points() if point.startswith("requests.Requests._record await"))
 
 

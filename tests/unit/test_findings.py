@@ -22,7 +22,7 @@ NAMES = ("entity_key", "external_id", "destination", "event_id")
 )
 def test_what_is_dead_names_the_command_that_leads_out_with_the_key(problem):
     given = {name: name for name in NAMES} | {"key": "k" * 64, "amount": Decimal(1), "currency": "USD"}
-    row = Posting(**(dict.fromkeys(Posting.__dataclass_fields__) | given | {"document_kind": DocumentKind.SALES_ORDER}))
+    row = Posting(**(dict.fromkeys(Posting._fields) | given | {"document_kind": DocumentKind.SALES_ORDER}))
     finding = finding_for(row, Settled(PostingState.DEAD, problem, problem=problem))
     assert f"`meshline postings retry {'k' * 64} --reason TEXT`" in finding.fix
     assert "{" not in finding.fix
