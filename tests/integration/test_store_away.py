@@ -8,6 +8,7 @@ from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.errors import StoreUnavailableError
 from meshline_dagster.delivery import engine
 from meshline_dagster.store.engine import open_store
+from meshline_dagster.store.exceptions import exceptions
 from meshline_dagster.testing.memory_erp import MemoryErp, MemoryWriter
 from meshline_dagster.testing.postgres import postgres_server
 from tests.integration.test_delivery_engine import customer, order, plan_rows, run, states
@@ -90,3 +91,15 @@ def test_an_error_of_a_statement_is_no_absence(store):
     with pytest.raises(Exception, match="does not exist") as caught, store.read() as connection:
         connection.exec_driver_sql("select nothing from nowhere")
     assert not isinstance(caught.value, StoreUnavailableError)
+
+
+def test_an_absence_of_the_store_is_no_outage_of_the_erp(store, monkeypatch):
+    def away(*_, **__):
+        raise StoreUnavailableError
+
+    plan_rows(store, [customer(), order(1)])
+    monkeypatch.setattr(engine, "next_due", away)
+    with pytest.raises(StoreUnavailableError):
+        run(store, MemoryWriter(MemoryErp()))
+    with store.read() as connection:
+        assert exceptions(connection) == []
