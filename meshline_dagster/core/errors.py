@@ -5,7 +5,8 @@
     ├── TransientError         the same call may succeed later
     │   ├── LeaseHeldError     somebody else is at work on the same thing
     │   ├── PlanChangedError   the ledger was planned anew since it was read
-    │   └── RateLimitedError   the other side asked us to wait
+    │   ├── RateLimitedError   the other side asked us to wait
+    │   └── StoreUnavailableError  the ops store's database does not answer
     └── PermanentError         the same call will fail again
         ├── AuthError          credentials refused
         ├── LeaseLostError     our lease was taken over: stop without writing
@@ -35,6 +36,7 @@ __all__ = [
     "RateLimitedError",
     "RefusedError",
     "SourceError",
+    "StoreUnavailableError",
     "TransientError",
 ]
 
@@ -71,6 +73,10 @@ class RateLimitedError(TransientError):
     def __init__(self, message: str | None = None, *, retry_after: float | None = None, **context: Any) -> None:
         self.retry_after = retry_after
         super().__init__(message, **context)
+
+
+class StoreUnavailableError(TransientError):
+    """The ops store's database does not answer. What is recorded stays; bring the database back, and the next run goes on from there."""
 
 
 class PermanentError(MeshlineError):

@@ -18,6 +18,7 @@ from typing import Self, TypeVar
 
 from sqlalchemy import Connection
 
+from meshline_dagster.core.errors import StoreUnavailableError
 from meshline_dagster.delivery.ledger_group import Work, write_works
 from meshline_dagster.delivery.ledger_process import LedgerProcess
 from meshline_dagster.delivery.outage import Signal
@@ -88,6 +89,7 @@ class GroupCommitter:
 
         Raises:
             LeaseLostError: a lease was taken over; nothing of this work was written.
+            StoreUnavailableError: the database is away; whether this work is durable is not known.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append((work, future))
@@ -103,7 +105,10 @@ class GroupCommitter:
                 await self._write_group()
 
     async def _write_group(self) -> None:
-        """Write all that is queued by now together; if that fails, each alone, so that one bad item spoils no other."""
+        """Write all that is queued by now together; if that fails, each alone, so that one bad item spoils no other.
+
+        Not when the database is away: it may have committed all of it, and what is told that it was not written is looked up.
+        """
         # The breaker is moved here, where its view is. Between this look and the taking of the queue nothing may wait.
         tells = any(work.signals for work, _ in self._queue)
         if self._hired is not None and self._hired.done() and not tells:
@@ -137,7 +142,7 @@ class GroupCommitter:
         except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
             if items is self._queue:
                 items, self._queue = self._queue, []
-            if len(items) > 1:
+            if len(items) > 1 and not isinstance(error, StoreUnavailableError):
                 return items
             _settle(items, error)
             return None

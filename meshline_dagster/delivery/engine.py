@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from meshline_dagster.core.documents import DocumentKind
-from meshline_dagster.core.errors import TransientError
+from meshline_dagster.core.errors import StoreUnavailableError, TransientError
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.delivery.backlog import announce_backlog
 from meshline_dagster.delivery.behind import tell_what_waits
@@ -57,6 +57,7 @@ _IN_PROGRESS = 3  # units of work per HTTP slot, so that commits never leave a s
 _IN_PROGRESS_BESIDE_A_PROCESS = 6  # the same where groups are larger and further apart
 _POLL_SECONDS = 0.25
 _READ_AT_ONCE = 100
+_STORE_PAUSES = (1.0, 2.0, 4.0, 8.0)
 _S = PostingState
 
 
@@ -79,6 +80,7 @@ async def deliver(
         GateError: the writer may not post now; a PausedError when everything is paused.
         AuthError, ConfigError: the ERP refuses us, or the set-up is wrong.
         LeaseLostError: another run took over; what is durable stays, nothing was written under the lost lease.
+        StoreUnavailableError: the ops store's database went away; what was on its way is looked up by the next delivery.
     """
     remember_calendar(store, options.destination, options.freezes, actor=actor, now=clock())
     with store.read() as connection:
@@ -94,6 +96,8 @@ async def deliver(
     try:
         check_company(options, await _connect(writer))
         await delivery.run()
+    except StoreUnavailableError:
+        raise
     except TransientError as error:
         delivery.guard.tell([Signal(clock(), str(error), for_good=True)])
         delivery.count_left()
@@ -174,9 +178,20 @@ class _Delivery:
                         keeper.result()
             finally:
                 keeper.cancel()
-                await asyncio.to_thread(self.leases.release)
+                await asyncio.gather(keeper, return_exceptions=True)
+                await self._give_back()
                 self.report.commits = committer.commits
         self.count_left()
+
+    async def _give_back(self) -> None:
+        """Release the leases, also when the ops store is away for a moment: whoever delivers next need not wait until they run out."""
+        for pause in _STORE_PAUSES:
+            try:
+                await asyncio.to_thread(self.leases.release)
+            except StoreUnavailableError:
+                await asyncio.sleep(pause)
+            else:
+                return
 
     def count_left(self) -> None:
         """Say what is left, what waits behind dead postings, and whether the destination is given up."""

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, BinaryIO, Self
 
-from meshline_dagster.core.errors import MeshlineError
+from meshline_dagster.core.errors import MeshlineError, StoreUnavailableError
 from meshline_dagster.delivery.ledger_group import Work, write_works
 from meshline_dagster.store.engine import Store
 from meshline_dagster.store.leases import Lease
@@ -131,7 +131,7 @@ def _unflat(flat: tuple[Any, ...]) -> Work:
 
 def _write_group(store: Store, works: Sequence[Work], **under: Any) -> Results:
     error = _write(store, works, **under)
-    if error is None or len(works) == 1:
+    if error is None or len(works) == 1 or isinstance(error, StoreUnavailableError):
         return [error] * len(works)
     return [_write(store, [work], **under) for work in works]
 

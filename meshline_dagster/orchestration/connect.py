@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from pydantic import SecretStr
 
@@ -73,6 +74,9 @@ def connect_writer(settings: SyncSettings) -> ErpWriter:
         name=to.name,
         company=to.company,
         invoices=settings.policy.billing is not None,
+        batch_size=to.batch_size,
+        request_timeout=to.request_timeout_seconds,
+        settle_after=timedelta(seconds=to.settle_after_seconds),
     )
 
 

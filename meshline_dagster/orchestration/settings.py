@@ -129,7 +129,13 @@ class RestDestination(_Settings):
 
 
 class TrytonDestination(_Settings):
-    """A Tryton 8.2 company, over JSON-RPC."""
+    """A Tryton 8.2 company, over JSON-RPC.
+
+    Attributes:
+        batch_size: documents in one transaction.
+        request_timeout_seconds: how long a batch may take until its outcome is unknown.
+        settle_after_seconds: how long after that Tryton may still commit it; longer than ``[request] timeout`` in its configuration.
+    """
 
     type: Literal["tryton"] = "tryton"
     name: str = Field("tryton", pattern=r"^[a-z][a-z0-9_]*$")
@@ -139,6 +145,9 @@ class TrytonDestination(_Settings):
     password: SecretReference = "env:MESHLINE_TRYTON_PASSWORD"  # noqa: S105 - names the variable
     company: str = "1"
     sandbox: bool = False
+    batch_size: int = Field(100, ge=1)
+    request_timeout_seconds: float = Field(120.0, gt=0)
+    settle_after_seconds: float = Field(180.0, ge=0)
 
 
 class PolicySettings(DocumentSettings):

@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 import pyarrow.parquet as pq
 
-from meshline_dagster.core.errors import GateError, PausedError
+from meshline_dagster.core.errors import GateError, PausedError, StoreUnavailableError
 from meshline_dagster.delivery.approvals import ReplayScope
 from meshline_dagster.delivery.engine import DeliveryReport, deliver
 from meshline_dagster.delivery.gates import check_verdicts
@@ -31,6 +31,8 @@ __all__ = ["drain_options", "plan_published", "postings_asset", "postings_key", 
 
 _BATCH = 5_000
 _PATIENCE = 10.0
+_STORE_RETRIES = 6
+_STORE_SECONDS = 10.0
 
 
 def postings_key(settings: SyncSettings) -> dg.AssetKey:
@@ -54,26 +56,35 @@ def postings_asset(settings: SyncSettings) -> dg.AssetsDefinition:
         ),
     )
     def _postings(context: dg.AssetExecutionContext, meshline: MeshlineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster does not know the parameterised form
-        store, options = meshline.store(), settings.delivery()
         try:
-            with store.read() as connection:
-                check_verdicts(connection)
-            if run_mode(context) is RunMode.DRAIN:
-                planned, options = PlanReport(), drain_options(options)
-            else:
-                planned = plan_published(settings, meshline, actor=context.run.run_id)
-            try:
-                report = run_delivery(deliver(store, connect_writer(settings), options, actor=context.run.run_id))
-            except PausedError as pause:
-                context.log.warning("%s; what is open waits", pause)
-                return dg.MaterializeResult(metadata={"paused": True} | _metadata(settings, meshline, planned, None))
+            return _deliver(context, settings, meshline)
+        except StoreUnavailableError as error:
+            context.log.warning("%s The step goes on when the database is back.", error)
+            raise dg.RetryRequested(_STORE_RETRIES, _STORE_SECONDS) from error
         except GateError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
-        if report.outage:
-            context.log.warning("%s does not answer: what is open stays queued", settings.destination.name)
-        return dg.MaterializeResult(metadata=_metadata(settings, meshline, planned, report))
 
     return _postings
+
+
+def _deliver(
+    context: dg.AssetExecutionContext, settings: SyncSettings, meshline: MeshlineResource
+) -> dg.MaterializeResult:  # type: ignore[type-arg]  # as above
+    store, options = meshline.store(), settings.delivery()
+    with store.read() as connection:
+        check_verdicts(connection)
+    if run_mode(context) is RunMode.DRAIN:
+        planned, options = PlanReport(), drain_options(options)
+    else:
+        planned = plan_published(settings, meshline, actor=context.run.run_id)
+    try:
+        report = run_delivery(deliver(store, connect_writer(settings), options, actor=context.run.run_id))
+    except PausedError as pause:
+        context.log.warning("%s; what is open waits", pause)
+        return dg.MaterializeResult(metadata={"paused": True} | _metadata(settings, meshline, planned, None))
+    if report.outage:
+        context.log.warning("%s does not answer: what is open stays queued", settings.destination.name)
+    return dg.MaterializeResult(metadata=_metadata(settings, meshline, planned, report))
 
 
 def drain_options(options: DeliveryOptions) -> DeliveryOptions:

@@ -14,24 +14,30 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.pool import QueuePool
 
-from meshline_dagster.core.errors import ConfigError
+from meshline_dagster.core.errors import ConfigError, StoreUnavailableError
 
 __all__ = ["Store", "open_store"]
 
 _BUSY_SECONDS = 30
+_CONNECT_SECONDS = 10
 _NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smbfs", "smb3", "9p", "fuse.sshfs", "ceph", "glusterfs", "lustre"}
 )
 _MIGRATION_LOCK = 7_357_001
+# a connection that broke or could not be made has no code; the classes: the connection failed, the server shuts down or starts
+_CODES_OF_ABSENCE = ("08", "57P")
 
 
 class Store:
     """The ops store: transactions, nothing else.
 
     ``write()`` yields a connection whose transaction commits at the end of the block and rolls back on an error;
-    ``read()`` yields one that sees a single snapshot on SQLite and read-committed on PostgreSQL.
+    ``read()`` yields one that sees a single snapshot on SQLite and read-committed on PostgreSQL. Both raise
+    :class:`~meshline_dagster.core.errors.StoreUnavailableError` when the database does not answer, or stops to; whether a transaction
+    that was just committing is durable is then not known.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -45,14 +51,28 @@ class Store:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that may write."""
-        with self.engine.begin() as connection:
+        with self._told_when_away(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads: on SQLite it does not wait for writers."""
-        with self.engine.connect().execution_options(meshline_read=True) as connection, connection.begin():
+        with (
+            self._told_when_away(),
+            self.engine.connect().execution_options(meshline_read=True) as connection,
+            connection.begin(),
+        ):
             yield connection
+
+    @contextmanager
+    def _told_when_away(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            if not _is_away(error):
+                raise
+            words = " ".join(str(error.orig).split())
+            raise StoreUnavailableError(f"{StoreUnavailableError.__doc__} {self.engine.url}: {words}") from error
 
     def reopener(self) -> "Callable[[], Store]":
         """What opens this store again in another process. It can be pickled, and knows the password if there is one."""
@@ -77,13 +97,25 @@ def open_store(url: str, *, migrate: bool = True) -> Store:
     if parsed.get_backend_name() == "sqlite":
         engine = _sqlite(parsed)
     elif parsed.get_backend_name() == "postgresql":
-        engine = create_engine(parsed.set(drivername="postgresql+psycopg2"), pool_pre_ping=True)
+        patience = {} if "connect_timeout" in parsed.query else {"connect_timeout": _CONNECT_SECONDS}
+        url_of_driver = parsed.set(drivername="postgresql+psycopg2")
+        engine = create_engine(url_of_driver, pool_pre_ping=True, connect_args=patience)
     else:
         raise ConfigError("MESHLINE_STORE_URL must be sqlite:///... or postgresql://...", got=parsed.get_backend_name())
     store = Store(engine)
     if migrate:
         _migrate(store)
     return store
+
+
+def _is_away(error: DBAPIError) -> bool:
+    """The server closed the connection, or takes none. SQLite's errors have no such codes: a file does not go away."""
+    if error.connection_invalidated:
+        return True
+    if not isinstance(error, OperationalError | InterfaceError):
+        return False
+    code = getattr(error.orig, "pgcode", "not PostgreSQL")
+    return code is None or code.startswith(_CODES_OF_ABSENCE)
 
 
 def _sqlite(url: URL) -> Engine:

@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +35,40 @@ _SETTINGS = ("max_connections=200", "jit=off")
 _NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
-@dataclass(frozen=True, slots=True)
 class PostgresServer:
-    """A running server. Its superuser ``postgres`` needs no password on loopback.
+    """A server on loopback. Its superuser ``postgres`` needs no password.
 
     Attributes:
         port: where it listens on 127.0.0.1.
         binaries: the folder of ``psql``'s siblings (``pg_dump``, ``createdb``, ...).
     """
 
-    port: int
-    binaries: Path
+    def __init__(self, port: int, binaries: Path, data: Path, identity: dict[str, Any], more: Sequence[str]) -> None:
+        self.port, self.binaries = port, binaries
+        settings = (f"listen_addresses={_HOST}", f"port={port}", "unix_socket_directories=", *_SETTINGS, *more)
+        options = [part for setting in settings for part in ("-c", setting)]
+        self._command = [str(binaries / "postgres"), "-D", str(data), *options]
+        self._log, self._identity = data.parent / f"server-{port}.log", identity
+        self._guard: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, also once more after :meth:`stop`: with its data, at the same address.
+
+        Raises:
+            ConfigError: it does not start; the message has its last words.
+        """
+        with self._log.open("wb") as output:
+            self._guard = guarded(self._command, "INT", output=output, cwd="/", **self._identity)
+        if not _wait_until_up(self, self._guard):
+            self.stop()
+            words = self._log.read_text(errors="replace")
+            raise ConfigError(f"PostgreSQL did not start; it said: {words[-2000:]}")
+
+    def stop(self) -> None:
+        """Break all connections off and end; nothing happens when it has ended already."""
+        if self._guard is not None:
+            stop(self._guard, _STOP_SECONDS)
+            self._guard = None
 
     def url(self, database: str = "postgres", *, scheme: str = "postgresql") -> str:
         """The address of ``database``, e.g. ``postgresql://postgres@127.0.0.1:40123/orders``."""
@@ -98,11 +120,11 @@ def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
             folder.chmod(0o755)
             os.chown(data, identity["user"], identity["group"])
         _init(binaries, data, identity)
-        process, server = _start(binaries, data, identity, () if durable else _NOT_DURABLE)
+        server = _start(binaries, data, identity, () if durable else _NOT_DURABLE)
         try:
             yield server
         finally:
-            stop(process, _STOP_SECONDS)
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -144,27 +166,18 @@ def _init(binaries: Path, data: Path, identity: dict[str, Any]) -> None:
         raise ConfigError(f"initdb failed: {done.stderr[-2000:]}")
 
 
-def _start(
-    binaries: Path, data: Path, identity: dict[str, Any], more: Sequence[str]
-) -> tuple[subprocess.Popen[bytes], PostgresServer]:
+def _start(binaries: Path, data: Path, identity: dict[str, Any], more: Sequence[str]) -> PostgresServer:
     """Start on a free port; another process may take it in between, so try a few."""
-    words = ""
-    for _ in range(_PORTS_TO_TRY):
-        port = _free_port()
-        settings = (f"listen_addresses={_HOST}", f"port={port}", "unix_socket_directories=", *_SETTINGS, *more)
-        options = [part for setting in settings for part in ("-c", setting)]
-        log = data.parent / f"server-{port}.log"
-        with log.open("wb") as output:
-            command = [str(binaries / "postgres"), "-D", str(data), *options]
-            process = guarded(command, "INT", output=output, cwd="/", **identity)
-        server = PostgresServer(port, binaries)
-        if _wait_until_up(server, process):
-            return process, server
-        stop(process, _STOP_SECONDS)
-        words = log.read_text(errors="replace")
-        if "Address already in use" not in words:
-            break
-    raise ConfigError(f"PostgreSQL did not start; it said: {words[-2000:]}")
+    for attempt in range(1, _PORTS_TO_TRY + 1):
+        server = PostgresServer(_free_port(), binaries, data, identity, more)
+        try:
+            server.start()
+        except ConfigError as error:
+            if attempt == _PORTS_TO_TRY or "Address already in use" not in str(error):
+                raise
+        else:
+            return server
+    raise AssertionError("unreachable")
 
 
 def _wait_until_up(server: PostgresServer, process: subprocess.Popen[bytes]) -> bool:

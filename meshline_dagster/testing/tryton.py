@@ -1,7 +1,7 @@
 """A real Tryton on loopback: a fresh company for each test, copied from a template that is set up once.
 
 Setting a company up takes a minute and a half; its dump is kept in the repository's ``.meshline-cache`` folder until a file of
-``deploy/tryton`` changes.
+``deploy/tryton`` changes, or the year: the company's books are open for the year in which it was set up.
 """
 
 import fcntl
@@ -13,13 +13,14 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from meshline_dagster.core.errors import ConfigError
 from meshline_dagster.testing.postgres import PostgresServer, postgres_server
-from meshline_dagster.testing.tryton_process import DEPLOY, VENV, tryton_process, write_config
+from meshline_dagster.testing.tryton_process import DEPLOY, VENV, TrytonProcess, tryton_process, write_config
 
 __all__ = ["TrytonCompany", "TrytonServer", "skip_reason", "tryton_server"]
 
@@ -31,12 +32,17 @@ _PASSWORD = "meshline-on-loopback"  # noqa: S105 - of a server that lives for on
 
 @dataclass(frozen=True, slots=True)
 class TrytonCompany:
-    """One database with one company, and how to log in to it; Tryton's own ``admin`` has the same password."""
+    """One database with one company, and how to log in to it; Tryton's own ``admin`` has the same password.
+
+    Attributes:
+        process: the server behind ``base_url``.
+    """
 
     base_url: str
     database: str
     user: str
     password: SecretStr
+    process: TrytonProcess = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +59,8 @@ class TrytonServer:
         database = f"company_{next(self._numbers)}"
         self.postgres.create_database(database, template=_TEMPLATE)
         try:
-            with tryton_process(self._config, database) as base_url:
-                yield TrytonCompany(base_url, database, _USER, SecretStr(_PASSWORD))
+            with tryton_process(self._config, database) as (process, base_url):
+                yield TrytonCompany(base_url, database, _USER, SecretStr(_PASSWORD), process)
         finally:
             self.postgres.drop_database(database)
 
@@ -112,7 +118,7 @@ def _set_up(config: Path) -> None:
 
 def _digest() -> str:
     """Of everything that decides what the template holds."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(str(datetime.now(UTC).year).encode())
     for path in sorted(DEPLOY.rglob("*")):
         if path.suffix in {".py", ".json", ".conf", ".txt", ".cfg", ".xml"} and ".egg-info" not in str(path):
             digest.update(path.relative_to(DEPLOY).as_posix().encode() + path.read_bytes())

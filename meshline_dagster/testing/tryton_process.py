@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import string
 import subprocess
 import time
@@ -13,7 +14,7 @@ from meshline_dagster.core.errors import ConfigError
 from meshline_dagster.testing.postgres import PostgresServer
 from meshline_dagster.testing.postgres_guard import guarded, stop
 
-__all__ = ["DEPLOY", "VENV", "tryton_process", "write_config"]
+__all__ = ["DEPLOY", "VENV", "TrytonProcess", "tryton_process", "write_config"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 VENV = _ROOT / ".venv-tryton"
@@ -35,28 +36,54 @@ def write_config(folder: Path, postgres: PostgresServer) -> Path:
     return path
 
 
-@contextmanager
-def tryton_process(config: Path, database: str, *, threads: int = 8) -> Iterator[str]:
-    """Serve ``database`` while the context lasts.
+class TrytonProcess:
+    """A Tryton server, which can be killed and started again.
 
     A server loads the modules of the databases that it is told at its start; it learns of later ones minutes later only.
 
-    Yields:
-        The base URL, e.g. ``http://127.0.0.1:43817``.
-
-    Raises:
-        ConfigError: the server does not start; the message has its last words.
+    Args:
+        database: the only one that it serves.
+        threads: how many requests it works on at once.
     """
-    log = config.with_name(f"{database}.log")
-    options = ["--bind", "127.0.0.1:0", "--workers", "1", "--threads", str(threads), "--keep-alive", "30"]
-    command = [str(VENV / "bin" / "gunicorn"), *options, "--no-control-socket", "trytond.application:app"]
-    with log.open("wb") as output:
-        environment = {**os.environ, "TRYTOND_CONFIG": str(config), "TRYTOND_DATABASE_NAMES": database}
-        process = guarded(command, "QUIT", output=output, cwd=config.parent, env=environment)
+
+    def __init__(self, config: Path, database: str, *, threads: int = 8) -> None:
+        self._config, self._database, self._threads = config, database, threads
+        self._guard: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> str:
+        """Start it on a free port; returns its base URL, e.g. ``http://127.0.0.1:43817``.
+
+        Raises:
+            ConfigError: it does not start; the message has its last words.
+        """
+        log = self._config.with_name(f"{self._database}.log")
+        options = ["--bind", "127.0.0.1:0", "--workers", "1", "--threads", str(self._threads), "--keep-alive", "30"]
+        command = [str(VENV / "bin" / "gunicorn"), *options, "--no-control-socket", "trytond.application:app"]
+        environment = {**os.environ, "TRYTOND_CONFIG": str(self._config), "TRYTOND_DATABASE_NAMES": self._database}
+        with log.open("wb") as output:
+            self._guard = guarded(command, "QUIT", output=output, cwd=self._config.parent, env=environment)
+        return _await_url(self._guard, log)
+
+    def kill(self) -> None:
+        """End all of its processes by SIGKILL, whatever they are doing."""
+        assert self._guard is not None
+        os.killpg(self._guard.pid, signal.SIGKILL)
+        self._guard.wait()
+
+    def stop(self) -> None:
+        """Let it end; nothing happens when it has ended already."""
+        if self._guard is not None:
+            stop(self._guard, _STOP_SECONDS)
+
+
+@contextmanager
+def tryton_process(config: Path, database: str) -> Iterator[tuple[TrytonProcess, str]]:
+    """Serve ``database`` while the context lasts: yields the process and its base URL. Raises as :meth:`TrytonProcess.start` does."""
+    process = TrytonProcess(config, database)
     try:
-        yield _await_url(process, log)
+        yield process, process.start()
     finally:
-        stop(process, _STOP_SECONDS)
+        process.stop()
 
 
 def _await_url(process: subprocess.Popen[bytes], log: Path) -> str:

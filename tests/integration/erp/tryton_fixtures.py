@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from meshline_dagster.testing.tryton import skip_reason, tryton_server
-from meshline_dagster.testing.tryton_proxy import lossy_proxy
+from meshline_dagster.testing.tryton_proxy import fault_proxy
 from tests.integration.erp.tryton_writers import writer_on
 
 
@@ -29,7 +29,7 @@ def company(tryton):
 @pytest.fixture(scope="module")
 def proxy(company):
     """Between the tests' writers and the company's server."""
-    with lossy_proxy(company.base_url) as running:
+    with fault_proxy(company.base_url) as running:
         yield running
 
 
