@@ -14,9 +14,10 @@ __all__ = ["held_by_erp", "planned_reversals"]
 def planned_reversals(connection: Connection, destination: str) -> list[Reversal]:
     """Planned cancellations of what the ERP held when they were planned, and that wait for no approval; oldest first.
 
-    A first load, or going live, is no reversal: there the cancellation was planned before anything was posted.
+    A first load, or going live, is no reversal: there the cancellation was planned before anything was posted. One that was planned while
+    an amendment of what stood was on its way is: the state before that was posted by then.
     """
-    before, newest = posting.alias("before"), posting.alias("newest")
+    before, newest, held = posting.alias("before"), posting.alias("newest"), posting.alias("held")
     last_posted = (
         select(newest.c.id)
         .where(
@@ -30,6 +31,18 @@ def planned_reversals(connection: Connection, destination: str) -> list[Reversal
         .correlate(posting)
         .scalar_subquery()
     )
+    was_held = (
+        select(held.c.id)
+        .where(
+            held.c.destination == destination,
+            held.c.entity_key == posting.c.entity_key,
+            held.c.document_kind == DocumentKind.SALES_ORDER.value,
+            is_posted(held),
+            held.c.updated_at < posting.c.updated_at,
+        )
+        .correlate(posting)
+        .exists()
+    )
     query = (
         select(posting.c.id, posting.c.entity_key, before.c.amount, before.c.currency)
         .select_from(posting)
@@ -40,7 +53,7 @@ def planned_reversals(connection: Connection, destination: str) -> list[Reversal
             is_reversal(posting),
             waiting_posting.c.posting_id.is_(None),
             before.c.operation != CANCEL,
-            before.c.updated_at < posting.c.updated_at,
+            was_held,
         )
         .order_by(posting.c.event_time, posting.c.id)
     )
