@@ -93,7 +93,7 @@ def taken_back(schedule):
 
 def stage(schedule):
     """The schedule as a story in which much happens: several runs at once, many postings that were held back and are released together,
-    plans meanwhile, one posting that is forged before it is sent; in every other, orders are invoiced. Some runs stand still until their lease has become too short for a
+    plans meanwhile, one posting that is forged before it is sent; in every other, orders are invoiced, and in every third the ops store goes away. Some runs stand still until their lease has become too short for a
     request, or is lost; one dies while it posts, so that there is something to inherit.
     """
     seed, timing = schedule.seed, Timing(latency=0.1, settle_after=0.5, timeout=1.0)
@@ -128,6 +128,7 @@ def stage(schedule):
         max_attempts=3,
         matches_only=seed % 7 == 3,
         billing=Billing(BillingPolicy(), midnight=20.0) if seed % 2 else None,
+        absences=((21.8, 23.3),) if seed % 3 == 1 else (),
     )
 
 

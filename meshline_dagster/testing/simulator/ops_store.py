@@ -6,7 +6,7 @@ decided by the order of their commits, as on a real database.
 
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -14,11 +14,37 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import StaticPool
 
+from meshline_dagster.core.errors import StoreUnavailableError
 from meshline_dagster.store.engine import Store, open_store
 from meshline_dagster.testing.simulator.points import commit_of_caller
 from meshline_dagster.testing.simulator.process import PROCESS, Process
 
-__all__ = ["ProcessStore", "forge_planned", "fresh_store"]
+__all__ = ["Absence", "ProcessStore", "forge_planned", "fresh_store"]
+
+
+class Absence:
+    """Times in which the database is away from deliveries. A commit that meets the beginning of one is made, and nobody hears of it.
+
+    Args:
+        times: ``(from, to)`` in virtual seconds. time: the virtual second that it is.
+
+    Attributes:
+        noticed: how often a transaction met it.
+    """
+
+    def __init__(self, times: Sequence[tuple[float, float]], time: Callable[[], float]) -> None:
+        self._times, self._time = times, time
+        self._begun: set[float] = set()
+        self.noticed = 0
+
+    def check(self, *, after_commit: bool = False) -> None:
+        """Raise ``StoreUnavailableError`` while the database is away."""
+        for start, end in self._times:
+            begins = start not in self._begun
+            if start <= self._time() < end and begins == after_commit:
+                self._begun.add(start)
+                self.noticed += 1
+                raise StoreUnavailableError
 
 
 class ProcessStore(Store):
@@ -26,12 +52,16 @@ class ProcessStore(Store):
 
     Args:
         as_network: let delivery run its statements as it does where the database is reached over a network.
+        absence: when the database is away; None: never.
     """
 
-    def __init__(self, engine: Engine, process: Process, *, as_network: bool = False) -> None:
+    def __init__(
+        self, engine: Engine, process: Process, *, as_network: bool = False, absence: Absence | None = None
+    ) -> None:
         super().__init__(engine)
         self._process = process
         self._as_network = as_network
+        self._absence = absence
 
     @property
     def is_sqlite(self) -> bool:
@@ -50,6 +80,8 @@ class ProcessStore(Store):
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads."""
         self._process.check()
+        if self._absence is not None:
+            self._absence.check()
         with super().read() as connection:
             yield connection
 
@@ -57,6 +89,8 @@ class ProcessStore(Store):
     def _transaction(self, name: str | None) -> Iterator[Connection]:
         process = self._process
         process.check()
+        if self._absence is not None:
+            self._absence.check()
         with super().write() as connection:
             process.transaction = connection
             try:
@@ -67,6 +101,8 @@ class ProcessStore(Store):
                 process.transaction = None
         if name is not None:
             process.passes(f"after {name}")
+        if self._absence is not None:
+            self._absence.check(after_commit=True)
 
 
 def _reopened() -> Store:

@@ -6,7 +6,7 @@ They are recognised from outside; the product has no hooks for this.
 
 import asyncio
 import warnings
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
@@ -148,13 +148,10 @@ class Process:
             task._log_destroy_pending = False  # type: ignore[attr-defined] # noqa: SLF001 - asyncio would complain of what is meant
             if task.done():
                 continue
-            coroutine: Any = task.get_coro()
-            for _ in range(_CLOSINGS):
-                try:
-                    coroutine.close()
-                except BaseException:  # noqa: BLE001, S112 - whatever a dead process says
-                    continue
-                break
+            for coroutine in reversed(
+                list(_chain(task.get_coro()))
+            ):  # the innermost first: each may wait in its ``finally``
+                _close(coroutine)
 
     def kill(self, where: str) -> None:
         """It is dead from now on: by what was drawn for it, or by somebody else's SIGKILL."""
@@ -203,6 +200,22 @@ class Process:
             self._parked = []
 
 
+def _chain(coroutine: Any) -> Iterator[Any]:
+    """A coroutine and those that it waits for."""
+    while hasattr(coroutine, "close"):
+        yield coroutine
+        coroutine = getattr(coroutine, "cr_await", None)
+
+
+def _close(coroutine: Any) -> None:
+    for _ in range(_CLOSINGS):
+        try:
+            coroutine.close()
+        except BaseException:  # noqa: BLE001, S112 - whatever a dead process says
+            continue
+        return
+
+
 PROCESS: ContextVar[Process | None] = ContextVar("meshline_simulated_process", default=None)
 """The process that the current context belongs to; None outside of all processes."""
 
@@ -233,6 +246,11 @@ class Traced(Coroutine[Any, Any, Any]):
     def close(self) -> None:
         """End it."""
         self._coroutine.close()
+
+    @property
+    def cr_await(self) -> Any:
+        """What it waits for: that which runs inside."""
+        return self._coroutine
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return self._coroutine.__await__()

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 from unittest.mock import patch
 
-from meshline_dagster.core.errors import GateError, LeaseLostError, MeshlineError
+from meshline_dagster.core.errors import GateError, LeaseLostError, MeshlineError, StoreUnavailableError
 from meshline_dagster.core.pauses import Freeze
 from meshline_dagster.core.reversals import NO_REVERSAL_LIMITS
 from meshline_dagster.delivery import engine
@@ -25,7 +25,7 @@ from meshline_dagster.testing.simulator.faults import FaultKind
 from meshline_dagster.testing.simulator.loop import VirtualLoop
 from meshline_dagster.testing.simulator.network import Network
 from meshline_dagster.testing.simulator.operators import Operators
-from meshline_dagster.testing.simulator.ops_store import ProcessStore, fresh_store
+from meshline_dagster.testing.simulator.ops_store import Absence, ProcessStore, fresh_store
 from meshline_dagster.testing.simulator.process import PROCESS, Interruption, Killed, Process, State
 from meshline_dagster.testing.simulator.schedule import Run, Schedule
 from meshline_dagster.testing.simulator.server import SimulatedErp
@@ -105,6 +105,7 @@ class _Simulation:
         self.network = Network(self.loop, self.erp, schedule.faults, schedule.timing, rng=self.rng, tell=self.tell)
         self.processes: list[Process] = []
         self.children: list[Child] = []
+        self.absence = Absence(schedule.absences, self.loop.time)
         self.shadows: set[str] = set()
         self.last_delivery = 0.0
         self.operators = Operators(
@@ -201,14 +202,15 @@ class _Simulation:
         async def work() -> None:
             process = PROCESS.get()
             assert process is not None
-            store = ProcessStore(self.store.engine, process, as_network=self.schedule.as_network)
+            as_network = self.schedule.as_network
+            store = ProcessStore(self.store.engine, process, as_network=as_network, absence=self.absence)
             options = self._options(mode, patience)
             try:
                 report = await engine.deliver(
                     store, self._writer(process), options, actor=name, clock=self._now, jitter=self.rng.random
                 )
             except MeshlineError as error:
-                if not isinstance(error, _EXPECTED) and not self._has_lost_a_child(process):
+                if not isinstance(error, self._expected()) and not self._has_lost_a_child(process):
                     raise
                 self.tell(f"{name} stops: {error}")
                 return
@@ -282,6 +284,9 @@ class _Simulation:
     def _step(self, most: float) -> float:
         return most * self.rng.random()
 
+    def _expected(self) -> tuple[type[MeshlineError], ...]:
+        return (*_EXPECTED, StoreUnavailableError) if self.absence.noticed else _EXPECTED
+
     def _has_lost_a_child(self, process: Process) -> bool:
         return any(child.was_struck and child.parent is process for child in self.children)
 
@@ -333,7 +338,7 @@ class _Simulation:
             if child.process.struck:
                 self._count(child.process)
         records = self.erp.records
-        disturbed = self.outcome.kills + self.outcome.pauses
+        disturbed = self.outcome.kills + self.outcome.pauses + self.absence.noticed
         truth = truth_of(self.schedule, self.network, self.operators, shadows=self.shadows, disturbed=disturbed)
         for error in self.loop.errors:
             self._fail("error", f"a callback raised {type(error).__name__}: {error}")

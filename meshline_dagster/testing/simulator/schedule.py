@@ -49,6 +49,7 @@ class Schedule:
         commit_seconds: up to how long a transaction waits.
         skew: seconds that the ERP's clock is ahead of ours.
         billing: how orders are invoiced; None: they are not.
+        absences: ``(from, to)`` in virtual seconds: the ops store's database is away from deliveries.
     """
 
     seed: int
@@ -72,6 +73,7 @@ class Schedule:
     skew: float
     operations: Operations
     billing: Billing | None = None
+    absences: tuple[tuple[float, float], ...] = ()
 
     def lines(self) -> list[str]:
         """The schedule as text."""
@@ -87,6 +89,7 @@ class Schedule:
         told += [f"paused: {hold}" for hold in self.pauses]
         told += self.operations.lines()
         told += [str(self.billing)] if self.billing is not None else []
+        told += [f"the ops store is away {start:.1f}-{end:.1f} s" for start, end in self.absences]
         told += [f"a posting is forged at {self.forged_at:.1f} s"] if self.forged_at is not None else []
         told += [f"shadow until {self.live_from:.1f} s"] if self.live_from else []
         for number, run in enumerate(self.runs, start=1):
@@ -143,8 +146,16 @@ def draw_schedule(seed: int, profile: Profile) -> Schedule:
         commit_seconds=rng.choice((0.0, 0.005, 0.05, 1.0)),
         skew=rng.choice((-3600.0, -2.0, 0.0, 0.0, 2.0, 3600.0)),
         operations=draw_operations(random.Random(f"operations/{profile.value}/{seed}"), until),  # noqa: S311 - as above
+        absences=_absences(random.Random(f"absences/{profile.value}/{seed}"), until),  # noqa: S311 - as above
         billing=draw_billing(random.Random(f"billing/{profile.value}/{seed}"), until),  # noqa: S311 - as above
     )
+
+
+def _absences(rng: random.Random, until: float) -> tuple[tuple[float, float], ...]:
+    if rng.random() >= 0.1:  # noqa: PLR2004 - one in ten
+        return ()
+    start = rng.uniform(0.0, until)
+    return ((start, start + rng.uniform(0.5, 20.0)),)
 
 
 def _interruption(rng: random.Random, lease: float) -> Interruption | None:
