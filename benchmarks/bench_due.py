@@ -59,7 +59,7 @@ def settle(store: Store, first: int, last: int) -> None:
 def ask(connection: Connection) -> int:
     now = datetime.now(UTC)
     found = due_postings(connection, "bench", SHARDS, now=now, limit=OPEN)
-    next_due(connection, "bench", SHARDS)
+    next_due(connection, "bench", SHARDS, now=now)
     open_shards(connection, "bench")
     last_posted(connection, "bench", [row.entity_key for row in found])
     return len(found)

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshline_dagster.core.errors import SourceError
@@ -130,11 +130,13 @@ def check(rows, white):
     assert [(row["_stamp"], row["_id"]) for row in read] == sorted((row["_stamp"], row["_id"]) for row, _ in plain)
 
 
+@settings(deadline=None)  # a busy machine is no error
 @given(st.lists(records, min_size=1, max_size=6), st.sampled_from(["", " ", "\n\t "]))
 def test_any_records_give_the_rows_of_a_plain_reading(rows, white):
     check(rows, white)
 
 
+@settings(deadline=None)  # a busy machine is no error
 @given(st.lists(records, min_size=1, max_size=6))
 def test_records_that_have_all_keys_give_the_rows_of_a_plain_reading(rows):
     check([{name: row.get(name, "null") for name in KINDS} for row in rows], "")
