@@ -55,7 +55,9 @@ def test_a_delivery_ends_in_clear_words_and_the_next_one_posts_the_rest_once(ser
     erp = MemoryErp(latency=0.01)
     plan_rows(store, [customer(), *(order(number) for number in range(ORDERS))])
     erp.faults = Fuse(ORDERS // 2, server.stop)
-    with pytest.raises(StoreUnavailableError, match=r"does not answer.*postgresql.*(closed|terminat|refused|shutting down)"):
+    with pytest.raises(
+        StoreUnavailableError, match=r"does not answer.*postgresql.*(closed|terminat|refused|shutting down)"
+    ):
         run(store, MemoryWriter(erp))
     sent = len(erp.writes)
     assert 1 < sent < ORDERS + 1
