@@ -319,6 +319,6 @@ class _Delivery:
         batches: list[tuple[bool, list[Posting]]] = []
         for (lookup, kind), rows in parts.items():
             reads = lookup or (asked_only and kind is DocumentKind.CUSTOMER)
-            step = _READ_AT_ONCE if reads else self.capabilities.batch_size
+            step = _READ_AT_ONCE if reads else self.capabilities.batch_of(kind)
             batches += [(lookup, rows[start : start + step]) for start in range(0, len(rows), step)]
         return batches

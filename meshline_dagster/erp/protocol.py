@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
-from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, Answer, Document, DocumentKind, ErpDocument
 
 __all__ = ["Capabilities", "ErpWriter"]
 
@@ -26,6 +26,7 @@ class Capabilities:
         settle_after: how long after a request's start the ERP may still commit it.
         request_timeout: seconds until a request without an answer counts as unknown.
         operations: the ``(kind, operation)`` pairs that it can bring about; others are rejected before a request.
+        books_batch_size: how many invoices or credit notes fit into one request, where that is less; None: as many as of anything.
     """
 
     native_idempotency: bool
@@ -35,6 +36,12 @@ class Capabilities:
     settle_after: timedelta
     request_timeout: float
     operations: frozenset[tuple[DocumentKind, str]]
+    books_batch_size: int | None = None
+
+    def batch_of(self, kind: DocumentKind) -> int:
+        """How many documents of this kind fit into one request."""
+        books = self.books_batch_size if kind in ACCOUNTING_KINDS else None
+        return self.batch_size if books is None else min(books, self.batch_size)
 
 
 @runtime_checkable

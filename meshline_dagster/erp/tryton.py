@@ -37,7 +37,8 @@ class TrytonWriter:
             group Accounting, too.
         name: the destination's name.
         company: Tryton's id of the company that is posted to.
-        batch_size: how many documents go into one transaction.
+        batch_size: how many documents go into one transaction; of invoices and credit notes a part that lets all requests in flight end in
+            time, since Tryton posts them one after the other.
         max_in_flight: how many requests at once; Tryton works on about as many as it has processors.
         request_timeout: seconds until a request without an answer is unknown.
         settle_after: how long after a request's start Tryton may still commit it; longer than ``[request] timeout`` in its
@@ -75,6 +76,7 @@ class TrytonWriter:
             settle_after=settle_after,
             request_timeout=request_timeout,
             operations=_OPERATIONS | _INVOICING if invoices else _OPERATIONS,
+            books_batch_size=max(1, batch_size // max_in_flight),
         )
 
     @property

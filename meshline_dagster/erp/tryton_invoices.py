@@ -3,6 +3,7 @@
 Creating and posting are two transactions. What stops in between is a draft, and ``partial``: posting it again completes it.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +22,7 @@ from meshline_dagster.erp.tryton_values import Refusal, wanted_sale
 __all__ = ["invoices_by_external_id", "post_invoices"]
 
 _INVOICE = "account.invoice"
+_PAUSES = (0.5, 1.0, 2.0, 4.0, 0.0)
 _Row = Mapping[str, Any]
 
 
@@ -136,7 +138,7 @@ async def _create(session: TrytonSession, works: Sequence[_Work]) -> None:
 
 async def _post(session: TrytonSession, works: Sequence[_Work]) -> None:
     async def send(part: Sequence[_Work]) -> Reply:
-        return await session.tell(_INVOICE, "post", [work.invoice for work in part])
+        return await _tell_books(session, [work.invoice for work in part])
 
     for work, reply in await tell_all(_drafts(works, lambda work: work.answer is None), send):
         if reply.outcome is not None:
@@ -144,6 +146,17 @@ async def _post(session: TrytonSession, works: Sequence[_Work]) -> None:
     refused = _drafts(works, lambda work: work.is_new and _is_rejected(work))
     if refused:  # a draft that cannot be deleted stays one, and is met again
         await session.tell(_INVOICE, "delete", [work.invoice for work in refused])
+
+
+async def _tell_books(session: TrytonSession, invoices: Sequence[int | None]) -> Reply:
+    """Post drafts, one call of ours at a time; where somebody else is posting, too, try again a few times."""
+    async with session.books:
+        for pause in _PAUSES:
+            reply = await session.tell(_INVOICE, "post", invoices)
+            if not reply.is_locked:
+                break
+            await asyncio.sleep(pause)
+    return reply
 
 
 async def _conclude(session: TrytonSession, works: Sequence[_Work]) -> None:

@@ -17,6 +17,7 @@ from meshline_dagster.erp.tryton_json import decode
 __all__ = ["Reply", "no_reply", "read_reply"]
 
 _OK, _BAD, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _UNPROCESSABLE, _TOO_MANY = 200, 400, 401, 403, 404, 422, 429
+_UNAVAILABLE = 503
 _MESSAGE_CHARACTERS = 500
 _ROLLED_BACK = re.compile(
     r"deadlock|could not serialize|could not obtain lock|lock timeout|statement timeout", re.IGNORECASE
@@ -35,6 +36,7 @@ class Reply:
         message: Tryton's words, or what went wrong on the way.
         is_login_refused: the credentials, or the session, are not accepted.
         retry_after: seconds that Tryton asked us to wait.
+        is_locked: it was rolled back because somebody else holds a lock; the same call may go through at once.
     """
 
     outcome: Outcome | None
@@ -42,6 +44,7 @@ class Reply:
     message: str = ""
     is_login_refused: bool = False
     retry_after: float | None = None
+    is_locked: bool = False
 
     def says_taken(self, name: str) -> bool:
         """Refused because another record has the same ``name`` (as Tryton calls the field, in lower case)."""
@@ -86,6 +89,8 @@ def read_reply(response: Response) -> Reply:
         return Reply(Outcome.RETRY, message="too many requests or log-ins", retry_after=wait)
     if status in {_BAD, _FORBIDDEN, _NOT_FOUND, _UNPROCESSABLE}:
         return Reply(Outcome.REJECTED, message=f"HTTP {status} {response.reason_phrase}: {_hint(status)}")
+    if status == _UNAVAILABLE and _ROLLED_BACK.search(response.content.decode(errors="replace")):
+        return Reply(Outcome.RETRY, message="somebody else holds a lock of Tryton's database", is_locked=True)
     if status != _OK:
         return Reply(Outcome.UNKNOWN, message=f"HTTP {status} {response.reason_phrase}")
     return _read_body(response.content)

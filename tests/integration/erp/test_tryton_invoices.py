@@ -89,6 +89,42 @@ def test_a_refused_invoice_leaves_no_draft_behind(invoicing, sql):
     assert sql("select id from account_invoice where external_id = :id", id=invoice.external_id) == []
 
 
+def test_batches_of_invoices_at_the_same_time_do_not_refuse_each_other(company):
+    """Tryton numbers entries without gaps, and refuses a second posting while one is under way."""
+    sample = Sample("USD")
+    numbers = range(1, 5)
+
+    async def work(opened):
+        await settle(opened, sample.customer(), *(sample.order(number, LINES) for number in numbers))
+        posts = [opened.post([sample.invoice(number, LINES)]) for number in numbers]
+        return [answer.outcome for answers in await asyncio.gather(*posts) for answer in answers]
+
+    assert run(writer_on(company, invoices=True), work) == [Outcome.CREATED] * len(numbers)
+
+
+def test_an_invoice_waits_for_somebody_else_who_posts(invoicing, proxy, tryton, company):
+    sample, calls = Sample("USD"), []
+    engine = sqlalchemy.create_engine(tryton.postgres.url(company.database))
+    with engine.connect() as clerk:
+
+        def watch(method):
+            calls.append(method)
+            if calls.count("model.account.invoice.post") == 2:
+                clerk.rollback()
+
+        async def work(opened):
+            await settle(opened, sample.customer(), sample.order(1, LINES))
+            clerk.execute(sqlalchemy.text("select id from ir_sequence_strict for update"))
+            return await post_one(opened, sample.invoice(1, LINES))
+
+        proxy.watch = watch
+        answer = run(invoicing, work)
+        proxy.watch = lambda method: None
+    engine.dispose()
+    assert answer.outcome is Outcome.CREATED
+    assert calls.count("model.account.invoice.post") == 2
+
+
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_what_is_invoiced_less_what_is_credited_is_the_order_as_it_was_posted_last(ops, company, sql):
     def state(version, **changes):

@@ -51,6 +51,8 @@ def test_decimals_and_dates_come_back_as_they_went():
         (answer(429), RETRY, "too many"),
         (answer(500), UNKNOWN, "500"),
         (answer(502, content=b"<html>"), UNKNOWN, "502"),
+        (answer(503, content=b"could not obtain lock on row in relation ir_sequence_strict"), RETRY, "lock"),
+        (answer(503, content=b"the connection is closed"), UNKNOWN, "503"),
         (answer(504), UNKNOWN, "504"),
         (answer(content=b"<html>"), UNKNOWN, "no JSON"),
         (answer(body={"id": 1}), UNKNOWN, "no JSON-RPC"),
