@@ -20,7 +20,15 @@ from meshline_dagster.core.ledger import CLOSED_IN_ERP, PostingState
 from meshline_dagster.core.money import to_text
 from meshline_dagster.core.postings import NewPosting, OutboxRow
 
-__all__ = ["Amendments", "BillingPolicy", "BillingRow", "FollowUps", "InvoiceTrigger", "plan_follow_ups"]
+__all__ = [
+    "Amendments",
+    "BillingPolicy",
+    "BillingRow",
+    "FollowUps",
+    "InvoiceTrigger",
+    "plan_follow_ups",
+    "rows_that_count",
+]
 
 _ORDER, _INVOICE, _CREDIT_NOTE = DocumentKind.SALES_ORDER, DocumentKind.INVOICE, DocumentKind.CREDIT_NOTE
 _HEADER = ("order_number", "customer", "customer_name", "currency", "po_number", "payment_terms")
@@ -63,7 +71,11 @@ class BillingPolicy:
 
 @dataclass(frozen=True, slots=True)
 class BillingRow:
-    """A ledger row, as far as billing goes by it."""
+    """A ledger row, as far as billing goes by it.
+
+    Attributes:
+        is_intact: whether the payload has the fingerprint with which the row was planned.
+    """
 
     event_id: str
     document_kind: DocumentKind
@@ -75,6 +87,7 @@ class BillingRow:
     selling_entity: str | None = None
     customer_key: str | None = None
     cause: str = ""
+    is_intact: bool = True
 
     @property
     def stands(self) -> bool:
@@ -95,6 +108,13 @@ class FollowUps:
     due_on: date | None = None
 
 
+def rows_that_count(rows: Sequence[BillingRow]) -> tuple[BillingRow | None, list[BillingRow]]:
+    """What billing goes by: the last posted state of the order, if there is one, and the accounting documents that stand."""
+    states = [row for row in rows if row.document_kind is _ORDER and row.state is PostingState.POSTED]
+    standing = [row for row in rows if row.document_kind in ACCOUNTING_KINDS and row.stands]
+    return max(reversed(states), key=lambda row: row.event_time, default=None), standing
+
+
 def plan_follow_ups(entity_key: str, rows: Sequence[BillingRow], policy: BillingPolicy, *, today: date) -> FollowUps:
     """Compare what is billed with the last posted state of the order.
 
@@ -102,11 +122,9 @@ def plan_follow_ups(entity_key: str, rows: Sequence[BillingRow], policy: Billing
         rows: every ledger row of the entity, oldest first within a kind.
         today: becomes the documents' accounting date, unless its period is closed: then it is kept as the original date.
     """
-    states = [row for row in rows if row.document_kind is _ORDER and row.state is PostingState.POSTED]
-    if not states:
+    order, standing = rows_that_count(rows)
+    if order is None:
         return FollowUps()
-    order = max(reversed(states), key=lambda row: row.event_time)
-    standing = [row for row in rows if row.document_kind in ACCOUNTING_KINDS and row.stands]
     invoices = {row.external_id: row for row in standing if row.document_kind is _INVOICE}
     notes = [row.payload for row in standing if row.document_kind is _CREDIT_NOTE]
     left = left_of([(name, row.payload) for name, row in invoices.items()], notes)

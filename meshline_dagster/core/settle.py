@@ -118,7 +118,16 @@ def after_lookup(
     if half_done and now >= settled_at and attempts < max_attempts:
         return _half_done(found[0], kind, payload, previous, partial)
     if found and not half_done:
-        settled = _whole(found[0], kind, event_id=event_id, payload=payload, previous=previous, policy=partial)
+        stood_before = (
+            previous is not None and found[0].event_id != event_id and difference(kind, previous, found[0]) is None
+        )
+        if (
+            stood_before and now < settled_at
+        ):  # whatever it asked for, even for no change: the request may still be under way
+            return Settled(_S.UNKNOWN, Outcome.UNKNOWN.value, "not there yet", due_at=settled_at)
+        settled = _whole(
+            found[0], kind, payload=payload, stood_before=stood_before, is_first=previous is None, policy=partial
+        )
         if settled is not None:
             return settled
     if now < settled_at:
@@ -131,18 +140,18 @@ def _whole(
     document: ErpDocument,
     kind: DocumentKind,
     *,
-    event_id: str,
     payload: Mapping[str, Any],
-    previous: Mapping[str, Any] | None,
+    stood_before: bool,
+    is_first: bool,
     policy: PartialPolicy,
 ) -> Settled | None:
-    """None when the ERP shows what stood before, so that this request did nothing yet."""
+    """None when the ERP shows what stood before, so that this request did nothing."""
     field = difference(kind, payload, document)
     if field is None:
         return Settled(_S.POSTED, Outcome.EXISTS.value, "", document.erp_id)
-    if previous is not None and document.event_id != event_id and difference(kind, previous, document) is None:
+    if stood_before:
         return None
-    if policy is PartialPolicy.REVERSE and previous is None and document.status == "cancelled":
+    if policy is PartialPolicy.REVERSE and is_first and document.status == "cancelled":
         return reversed_in_erp(document.erp_id)
     name = f"{Outcome.EXISTS_DIFFERENT.value}_{field}"
     return Settled(_S.DEAD, name, "", document.erp_id, problem=name)

@@ -1,19 +1,21 @@
 """Invoices and credit notes enter the ledger in the very transaction that records their order as posted."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple, Self
 
 from sqlalchemy import Connection
 
 from meshline_dagster.core.documents import ACCOUNTING_KINDS
 from meshline_dagster.core.errors import GateError
-from meshline_dagster.core.followups import BillingPolicy, plan_follow_ups
+from meshline_dagster.core.followups import BillingPolicy, BillingRow, plan_follow_ups, rows_that_count
 from meshline_dagster.core.identity import shard_of
 from meshline_dagster.core.ledger import PostingState
+from meshline_dagster.delivery.findings import changed_finding, changed_trace_key
 from meshline_dagster.delivery.options import DeliveryOptions
 from meshline_dagster.erp.protocol import Capabilities
 from meshline_dagster.store.billing import billing_rows, put_off, refused_follow_ups
+from meshline_dagster.store.exceptions import raise_exceptions, resolve
 from meshline_dagster.store.ledger_writes import Change, change_states, insert_postings
 
 __all__ = ["Billing", "billing_of", "check_billing", "plan_billing", "reopen_refused"]
@@ -75,11 +77,22 @@ def plan_billing(connection: Connection, billings: Sequence[Billing], *, actor: 
     to, shards, policy, _ = billings[0]
     keys = list(dict.fromkeys(key for one in billings for key in one.entity_keys))
     rows = billing_rows(connection, to, keys)
-    plans = {key: plan_follow_ups(key, rows[key], policy, today=now.date()) for key in keys}
+    changed = {key: row for key in keys if (row := _changed(rows[key])) is not None}
+    plans = {key: plan_follow_ups(key, rows[key], policy, today=now.date()) for key in keys if key not in changed}
     fresh = [new for plan in plans.values() for new in plan.insert]
     insert_postings(connection, to, fresh, shards=shards, actor=actor, now=now)
     waiting = [(key, shard_of(key, shards), plan.due_on) for key, plan in plans.items() if plan.due_on]
+    waiting += [(key, shard_of(key, shards), now.date() + timedelta(days=1)) for key in changed]
     put_off(connection, to, keys, waiting)
+    raise_exceptions(connection, [changed_finding(to, key, row.event_id) for key, row in changed.items()], now=now)
+    mended = [changed_trace_key(to, key) for key in plans]
+    resolve(connection, mended, resolution="the ledger has its content again", now=now)
+
+
+def _changed(rows: Sequence[BillingRow]) -> BillingRow | None:
+    """The first row that billing goes by and that somebody changed behind our back: its content is never billed."""
+    order, standing = rows_that_count(rows)
+    return next((row for row in (order, *standing) if row is not None and not row.is_intact), None)
 
 
 def reopen_refused(

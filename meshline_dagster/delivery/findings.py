@@ -5,7 +5,7 @@ from meshline_dagster.core.settle import Settled
 from meshline_dagster.store.exceptions import Finding
 from meshline_dagster.store.postings import Posting
 
-__all__ = ["conflict_trace_key", "entity_trace_key", "finding_for", "trace_key"]
+__all__ = ["changed_finding", "changed_trace_key", "conflict_trace_key", "entity_trace_key", "finding_for", "trace_key"]
 
 _RETRY = "`meshline postings retry {key} --reason TEXT`"
 _CLOSE = "`meshline postings close {key} --reason TEXT`"
@@ -62,6 +62,28 @@ def entity_trace_key(destination: str, entity_key: str) -> str:
 def conflict_trace_key(destination: str, event_id: str) -> str:
     """What planning raises about an event under way that is derived with another content."""
     return f"fingerprint:{destination}:{event_id}"
+
+
+def changed_trace_key(destination: str, entity_key: str) -> str:
+    """What billing raises about an order whose posted content was changed in the ledger."""
+    return f"billing:{destination}:{entity_key}"
+
+
+def changed_finding(destination: str, entity_key: str, event_id: str) -> Finding:
+    """An order of which nothing more is invoiced or credited, because the ledger no longer says what was posted."""
+    return Finding(
+        trace_key=changed_trace_key(destination, entity_key),
+        origin="delivery",
+        code="fingerprint_conflict",
+        title=f"{entity_key}: the ledger does not say what was posted",
+        detail="The payload in the ledger does not have the fingerprint that it was planned with: nothing is invoiced or credited by it.",
+        fix=f"Find out who changed the ledger (`meshline trace {event_id}` shows the row), and have the row restored from a backup. The "
+        "order is billed by the first delivery of the next day.",
+        owner="integrations",
+        priority="P1",
+        entity_key=entity_key,
+        event_id=event_id,
+    )
 
 
 def finding_for(row: Posting, settled: Settled) -> Finding:

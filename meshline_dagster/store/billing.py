@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
 from meshline_dagster.core.followups import BillingRow
+from meshline_dagster.core.identity import sha256_hex
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.store.bulk import among
 from meshline_dagster.store.postings import Posting, postings_of
@@ -16,15 +17,15 @@ from meshline_dagster.store.tables import billing_due, is_open, posting
 
 __all__ = ["billing_rows", "is_any_ripe", "put_off", "refused_follow_ups", "ripe_entities"]
 
-_PAYLOAD = list(BillingRow.__dataclass_fields__).index("payload")
+_STORED = [name for name in BillingRow.__dataclass_fields__ if name != "is_intact"]
+_PAYLOAD = _STORED.index("payload")
 _BILLING = [kind.value for kind in (DocumentKind.SALES_ORDER, *ACCOUNTING_KINDS)]
 
 
 def billing_rows(connection: Connection, destination: str, entity_keys: Sequence[str]) -> dict[str, list[BillingRow]]:
     """The ledger rows of these orders and of what followed from them, oldest first."""
-    columns = [posting.c[name] for name in BillingRow.__dataclass_fields__]
     query = (
-        select(posting.c.entity_key, *columns)
+        select(posting.c.entity_key, posting.c.fingerprint, *(posting.c[name] for name in _STORED))
         .where(
             posting.c.destination == destination,
             among(connection, posting.c.entity_key, entity_keys),
@@ -33,10 +34,11 @@ def billing_rows(connection: Connection, destination: str, entity_keys: Sequence
         .order_by(posting.c.event_time, posting.c.id)
     )
     found: dict[str, list[BillingRow]] = {key: [] for key in entity_keys}
-    for entity_key, *values in connection.execute(query):
-        row = BillingRow(*values)
-        kind, state, payload = DocumentKind(row.document_kind), PostingState(row.state), orjson.loads(values[_PAYLOAD])
-        found[entity_key].append(replace(row, document_kind=kind, state=state, payload=payload))
+    for entity_key, fingerprint, *values in connection.execute(query):
+        row, text = BillingRow(*values), values[_PAYLOAD]
+        kind, state, payload = DocumentKind(row.document_kind), PostingState(row.state), orjson.loads(text)
+        is_intact = sha256_hex(text.encode()) == fingerprint
+        found[entity_key].append(replace(row, document_kind=kind, state=state, payload=payload, is_intact=is_intact))
     return found
 
 

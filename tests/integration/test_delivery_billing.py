@@ -207,6 +207,35 @@ def test_an_order_is_invoiced_on_the_day_on_which_it_starts_and_not_before(ops):
     assert post(ops, erp, [row], options, clock=lambda: on_the_day).outcomes == {}
 
 
+def test_nothing_is_billed_by_content_that_somebody_changed_in_the_ledger(ops, without_guards):
+    options = replace(OPTIONS, billing=BillingPolicy(trigger=InvoiceTrigger.START))
+    now = datetime.now(UTC)
+    rows = []
+    for number in (1, 2):
+        line = {**order(number).payload["lines"][0], "start": (now.date() + timedelta(days=10)).isoformat()}
+        rows.append(replace(order(number), payload={**order(number).payload, "lines": [line]}))
+    erp = MemoryErp()
+    post(ops, erp, rows, options)
+    about = (posting.c.entity_key == rows[0].entity_key) & (posting.c.document_kind == "sales_order")
+    with ops.write() as connection:
+        without_guards(connection, "posting")
+        payload = connection.execute(select(posting.c.payload).where(about)).scalar_one()
+        forged = payload.replace('"amount":"', '"amount":"9')
+        connection.execute(posting.update().where(about).values(payload=forged))
+    run(ops, MemoryWriter(erp), options, clock=lambda: now + timedelta(days=10))
+    assert billed(erp) == {"2": Decimal(10)}
+    with ops.read() as connection:
+        [item] = exceptions(connection)
+    assert (item.code, item.priority, item.entity_key) == ("fingerprint_conflict", "P1", rows[0].entity_key)
+    assert run(ops, MemoryWriter(erp), options, clock=lambda: now + timedelta(days=10)).outcomes == {}
+    with ops.write() as connection:
+        connection.execute(posting.update().where(about).values(payload=payload))
+    run(ops, MemoryWriter(erp), options, clock=lambda: now + timedelta(days=11))
+    assert billed(erp) == {"1": Decimal(10), "2": Decimal(10)}
+    with ops.read() as connection:
+        assert exceptions(connection) == []
+
+
 def test_the_drain_wants_a_run_on_the_day_on_which_an_order_is_to_be_invoiced(ops):
     options = replace(OPTIONS, billing=BillingPolicy(trigger=InvoiceTrigger.START))
     now, row = datetime.now(UTC), order(1)

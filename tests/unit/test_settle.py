@@ -47,6 +47,17 @@ def test_an_absent_document_is_sent_again_only_after_settle_after():
     assert look_up([], 5).state is S.RETRY_DUE
 
 
+@pytest.mark.parametrize(
+    ("shown", "seconds", "state"),
+    [("e0", 4.9, S.UNKNOWN), ("e0", 5, S.POSTED), (None, 4.9, S.UNKNOWN), ("e", 1, S.POSTED)],
+)
+def test_a_state_like_the_one_before_it_is_not_done_while_its_request_may_still_come_over_a_later_state(
+    shown, seconds, state
+):
+    there = replace(half_done(), status="open", event_id=shown, currency="USD", amount=Decimal(10))
+    assert look_up([there], seconds, previous=PAYLOAD).state is state
+
+
 @pytest.mark.parametrize(("begun", "state"), [(True, S.PARTIAL), (False, S.RETRY_DUE)])
 def test_half_a_document_that_cannot_be_completed_now_does_not_count_as_never_sent(begun, state):
     now = datetime(2026, 1, 1, tzinfo=UTC)

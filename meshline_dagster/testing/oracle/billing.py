@@ -144,7 +144,9 @@ def _before(account: Account, effect: Effect, truth: Truth, refused: bool) -> It
         if effect.bill is not None:
             yield "not to be billed", f"{effect.kind.value} {effect.external_id}"
     elif entity is not None:
-        if effect.bill is None and not refused:
+        if effect.bill is None:
+            if refused or entity.entity_key in truth.forged:  # of content that somebody changed nothing is billed
+                return
             yield from _left_unbilled(account, effect, entity, billing)
         elif effect.bill is not None:
             yield from _documents(account, effect, effect.bill, entity, billing)
