@@ -15,9 +15,15 @@ from meshline_dagster.store.breakers import breaker_of, save_breaker
 from meshline_dagster.store.exceptions import exceptions
 from meshline_dagster.store.tables import attempt, posting
 from meshline_dagster.testing.memory_erp import Fault, MemoryErp, MemoryWriter
-from tests.integration.test_delivery_engine import OPTIONS, customer, order, plan_rows, run, states
+from tests.integration.test_delivery_engine import OPTIONS, customer, order, plan_rows, states
+from tests.integration.test_delivery_engine import run as run_now
 
 SOON = replace(OPTIONS, patience=0.0, failures=3)
+
+
+def run(*args, **options):
+    """A delivery whose pauses are never so short that it repeats a request by itself at once."""
+    return run_now(*args, jitter=lambda: 0.9, **options)
 
 
 class Clock:

@@ -1,6 +1,7 @@
 """Delivery against an ERP in memory whose faults we choose."""
 
 import asyncio
+import random
 import time
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -85,8 +86,8 @@ def plan_rows(store, rows, options=OPTIONS):
     )
 
 
-def run(store, writer, options=OPTIONS, actor="run-1", clock=utc_now):
-    return asyncio.run(deliver(store, writer, options, actor=actor, clock=clock))
+def run(store, writer, options=OPTIONS, actor="run-1", clock=utc_now, jitter=random.random):
+    return asyncio.run(deliver(store, writer, options, actor=actor, clock=clock, jitter=jitter))
 
 
 def pause_now(store, scope):
