@@ -86,7 +86,7 @@ def plan_rows(store, rows, options=OPTIONS):
     )
 
 
-def run(store, writer, options=OPTIONS, actor="run-1", clock=utc_now, jitter=random.random):
+def run(store, writer, options=OPTIONS, actor="run-1", clock=utc_now, *, jitter=random.random):
     return asyncio.run(deliver(store, writer, options, actor=actor, clock=clock, jitter=jitter))
 
 
