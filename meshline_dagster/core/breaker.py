@@ -3,7 +3,7 @@
     closed ──failures in a row──> open ──its time has come: one probe──> half open
       ^                            ^                                        │  │
       │                            └───────────────the probe failed─────────┘  │
-      └────────────────────────────────a real answer, to whatever asked────────┘
+      └───────────────────a real answer to a request made since it opened──────┘
 
 *In a row* counts rounds, not requests: what was already under way when the last failure was counted belongs to the same round. So a burst
 of parallel requests that meets one restart of the ERP counts once, and a lone posting's repeated failures count each time.
@@ -80,10 +80,16 @@ def failed(
     return breaker
 
 
-def answered(breaker: Breaker, *, now: datetime) -> Breaker:
-    """The destination gave a real answer."""
+def answered(breaker: Breaker, who: str, *, started: datetime, now: datetime) -> Breaker:
+    """The destination gave ``who`` a real answer to a request that was started then.
+
+    An answer to a request from before the outage says nothing of it, unless ``who`` is the prober: his clock may be another one.
+    """
     if breaker.state is _S.CLOSED:
         return replace(breaker, failures=0, failed_at=None) if breaker.failures else breaker
+    before = breaker.opened_at is not None and started < breaker.opened_at
+    if before and not breaker.admits(who):
+        return breaker
     return Breaker(trips=breaker.trips, closed_at=now, message=breaker.message)
 
 

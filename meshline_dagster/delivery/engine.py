@@ -99,7 +99,7 @@ async def deliver(
     except StoreUnavailableError:
         raise
     except TransientError as error:
-        delivery.guard.tell([Signal(clock(), str(error), for_good=True)])
+        delivery.guard.tell([Signal(clock(), message=str(error), for_good=True)])
         delivery.count_left()
     except ExceptionGroup as group:
         raise group.exceptions[0] from group
@@ -238,7 +238,7 @@ class _Delivery:
                 return seen.now < deadline and not self.guard.is_open
             return not self.guard.is_open
         if self.guard.is_probing and not self.pace.is_delayed:  # nothing to send: that it told its company has to do
-            self.guard.tell(self.guard.reached())
+            self.guard.tell(self.guard.reached(seen.now))
         return await self._wait(seen, deadline)
 
     def _look(self, shards: Sequence[int], recorder: Recorder) -> _Seen:

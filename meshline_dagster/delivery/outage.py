@@ -31,13 +31,15 @@ class Signal:
     """What one request learnt of the destination.
 
     Attributes:
-        started: when the request that failed was started; None: it was answered.
+        started: when the request was started.
+        answered: it got a real answer; else it failed.
         message: what went wrong.
         wait: seconds that the destination asked us to wait: from now on, everybody waits.
         for_good: nothing at all gets through, so the breaker opens without counting further.
     """
 
-    started: datetime | None = None
+    started: datetime
+    answered: bool = False
     message: str = ""
     wait: float | None = None
     for_good: bool = False
@@ -93,13 +95,13 @@ class OutageGuard:
                 save_breaker(connection, self._destination, self._view)
         return not self.is_open
 
-    def reached(self) -> list[Signal]:
-        """The ERP gave a real answer: worth telling only to a breaker that has seen failures."""
-        return [] if self._view.state is _CLOSED and not self._view.failures else [Signal()]
+    def reached(self, started: datetime) -> list[Signal]:
+        """The ERP gave a real answer to a request that was started then: worth telling only to a breaker that has seen failures."""
+        return [] if self._view.state is _CLOSED and not self._view.failures else [Signal(started, answered=True)]
 
     def missed(self, message: str, started: datetime, *, wait: float | None = None) -> list[Signal]:
         """The ERP gave no answer to a request that was started then, or asked us to come back later: after ``wait`` seconds, if it said."""
-        return [Signal(started, message, wait)]
+        return [Signal(started, message=message, wait=wait)]
 
     def tell(self, signals: Sequence[Signal]) -> None:
         """Apply signals in a transaction of their own."""
@@ -121,8 +123,8 @@ class OutageGuard:
         self._view = after
 
     def _after(self, breaker: Breaker, signal: Signal, now: datetime) -> Breaker:
-        if signal.started is None:
-            return answered(breaker, now=now)
+        if signal.answered:
+            return answered(breaker, self._who, started=signal.started, now=now)
         return failed(
             breaker,
             self._who,

@@ -98,7 +98,7 @@ class Requests:
             return
         self._report.lookups += len(rows)
         attempts: list[Attempt] = []
-        results = Results(self._clock(), signals=self._guard.reached())
+        results = Results(self._clock(), signals=self._guard.reached(started))
         for row in rows:
             previous = _previous(row, before)
             settled = after_lookup(
@@ -217,7 +217,7 @@ class Requests:
             results.signals += (
                 self._guard.missed(answer.message, started, wait=answer.retry_after)
                 if silent
-                else self._guard.reached()
+                else self._guard.reached(started)
             )
         await self._recorder.record(results)
 

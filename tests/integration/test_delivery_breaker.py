@@ -169,8 +169,12 @@ def test_an_outage_that_another_run_finds_stops_this_one_within_a_second(ops):
     plan_rows(ops, [customer()] + [order(n) for n in range(60)])
 
     def open_it():
+        """By a clock that is a minute ahead, so that every answer to come is one to a request from before the outage."""
+        now = datetime.now(UTC)
+        opened = Breaker(
+            BreakerState.OPEN, trips=1, opened_at=now + timedelta(minutes=1), retry_at=now + timedelta(hours=1)
+        )
         with ops.write() as connection:
-            opened = Breaker(BreakerState.OPEN, trips=1, retry_at=datetime.now(UTC) + timedelta(hours=1))
             save_breaker(connection, "memory", opened)
 
     async def another_finds_it(document):

@@ -199,7 +199,7 @@ def test_nothing_is_billed_under_a_lease_that_is_lost(ops):
 
 def test_what_was_learnt_of_the_destination_is_told_here_and_in_the_transaction_of_its_outcome(ops, planned):
     rows, lease, gate = planned
-    told = []
+    told, told_then = [], Signal(datetime(2026, 3, 1, tzinfo=UTC), answered=True)
 
     def tell(connection, signals):
         told.extend(signals)
@@ -207,10 +207,10 @@ def test_what_was_learnt_of_the_destination_is_told_here_and_in_the_transaction_
 
     async def work(committer, _):
         await committer.commit(intent(rows[0], gate))
-        await committer.commit(outcome(rows[0])._replace(signals=[Signal()]))
+        await committer.commit(outcome(rows[0])._replace(signals=[told_then]))
 
     hired(ops, work, {0: lease}, tell)
-    assert told == [Signal()]
+    assert told == [told_then]
     assert states(ops) == ["posted", "planned", "planned"]
 
 

@@ -10,10 +10,15 @@ from meshline_dagster.core.breaker import CLOSED_BREAKER, BreakerState, answered
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
+LATER = NOW + timedelta(hours=1)
 
 
 def fail(breaker, at, *, who="a", started=None, limit=3, jitter=0.5):
     return failed(breaker, who, started=started or at, now=at, jitter=jitter, limit=limit, message="no")
+
+
+def answer(breaker, at, *, who="a", started=None):
+    return answered(breaker, who, started=started or at, now=at)
 
 
 def tripped(at=NOW, trips=1):
@@ -29,7 +34,7 @@ def tripped(at=NOW, trips=1):
 def test_so_many_rounds_of_failures_in_a_row_open_it_and_an_answer_in_between_starts_anew():
     twice = fail(fail(CLOSED_BREAKER, NOW), NOW + SECOND)
     assert (twice.state, twice.failures) == (BreakerState.CLOSED, 2)
-    assert answered(twice, now=NOW).failures == 0
+    assert answer(twice, NOW).failures == 0
     assert fail(twice, NOW + 2 * SECOND).state is BreakerState.OPEN
 
 
@@ -58,17 +63,26 @@ def test_open_it_admits_nobody_half_open_only_the_prober_and_his_failure_opens_i
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_a_real_answer_closes_it_whoever_asked(half):
+def test_a_real_answer_to_a_request_made_since_it_opened_closes_it_whoever_asked(half):
     breaker = tripped()
     if half:
         breaker = probing(breaker, "a", now=NOW, seconds=10)
-    closed = answered(breaker, now=NOW)
-    assert (closed.state, closed.failures, closed.opened_at, closed.closed_at) == (BreakerState.CLOSED, 0, None, NOW)
+    closed = answer(breaker, NOW + 9 * SECOND, who="b")
+    assert (closed.state, closed.failures, closed.opened_at) == (BreakerState.CLOSED, 0, None)
+    assert closed.closed_at == NOW + 9 * SECOND
+
+
+def test_an_answer_to_a_request_from_before_the_outage_ends_it_only_for_the_prober_whose_clock_is_his_own():
+    breaker = tripped()
+    assert answer(breaker, NOW + 9 * SECOND, started=NOW) == breaker
+    half = probing(breaker, "a", now=NOW, seconds=10)
+    assert answer(half, NOW + 9 * SECOND, who="b", started=NOW) == half
+    assert answer(half, NOW + 9 * SECOND, who="a", started=NOW).state is BreakerState.CLOSED
 
 
 def test_the_pause_goes_on_growing_after_a_short_recovery_and_starts_anew_after_a_long_one():
-    closed = answered(tripped(trips=4), now=NOW)
-    short, long = (fail(closed, NOW + pause * SECOND, limit=1) for pause in (60, 300))
+    closed = answer(tripped(trips=4), LATER)
+    short, long = (fail(closed, LATER + pause * SECOND, limit=1) for pause in (60, 300))
     assert (short.trips, long.trips) == (5, 1)
 
 
