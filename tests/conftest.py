@@ -1,6 +1,7 @@
 """Fixtures of every test: the ops store on both of its databases."""
 
 import shutil
+import signal
 from uuid import uuid4
 
 import pytest
@@ -10,6 +11,12 @@ from meshline_dagster.store.engine import open_store
 from meshline_dagster.testing.postgres import postgres_server
 
 
+def pytest_configure():
+    """What the tests start can be interrupted, also where a shell that started them in the background has them ignore that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def postgres():
     with postgres_server() as server:
@@ -17,30 +24,45 @@ def postgres():
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def store_url(request, tmp_path):
+def new_store_url(request, tmp_path):
     """The URL of an ops store that nobody has opened yet."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'ops.db'}"
     server = request.getfixturevalue("postgres")
-    name = f"ops_{uuid4().hex[:12]}"
-    server.create_database(name)
-    return server.url(name)
+    return server.create_database(f"ops_{uuid4().hex[:12]}")
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory):
+def migrated_file(tmp_path_factory):
     """An SQLite ops store that is made once, and copied where a test needs an empty one."""
     path = tmp_path_factory.mktemp("migrated") / "ops.db"
     open_store(f"sqlite:///{path}").close()
     return path
 
 
+@pytest.fixture(scope="session")
+def migrated_database(postgres):
+    """The name of one in PostgreSQL, for the same."""
+    name = "migrated"
+    open_store(postgres.create_database(name)).close()
+    return name
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_url(request, tmp_path):
+    """The URL of an empty ops store."""
+    if request.param == "sqlite":
+        path = tmp_path / "ops.db"
+        shutil.copy(request.getfixturevalue("migrated_file"), path)
+        return f"sqlite:///{path}"
+    template = request.getfixturevalue("migrated_database")
+    return request.getfixturevalue("postgres").create_database(f"ops_{uuid4().hex[:12]}", template)
+
+
 @pytest.fixture
-def ops(store_url, migrated):
+def ops(store_url):
     """An open ops store."""
-    if store_url.startswith("sqlite:///"):
-        shutil.copy(migrated, store_url.removeprefix("sqlite:///"))
-    store = open_store(store_url)
+    store = open_store(store_url, migrate=False)
     yield store
     store.close()
 

@@ -28,7 +28,11 @@ def up(
 
     if not workspace.exists():
         raise ConfigError(f"{workspace} is not here: run this in a clone of the project, or name the file")
-    signal.signal(signal.SIGTERM, _interrupt)  # before anything is started that has to be stopped
+    for number in (
+        signal.SIGTERM,
+        signal.SIGINT,
+    ):  # before anything is started that has to be stopped; a shell that starts us
+        signal.signal(number, _interrupt)  # in the background has us ignore SIGINT, and all that we start
     with ExitStack() as stack:
         try:
             ended = _serve(stack, port, workspace)

@@ -26,6 +26,7 @@ READY_PREFIX = "listening on "
 
 _LOOPBACK = "127.0.0.1"
 _GRACE_SECONDS = 2
+_UNTIL_STDIN_CLOSES = "MESHLINE_SERVE_UNTIL_STDIN_CLOSES"  # set for the process of serve_process
 
 
 @contextmanager
@@ -57,9 +58,14 @@ def serve(app: ASGIApp, port: int = 0, *, start_timeout: float = 30.0) -> Iterat
 
 
 def serve_forever(app: ASGIApp, port: int = 0) -> None:
-    """Serve ``app`` until SIGINT or SIGTERM; print ``listening on URL`` to standard output once it answers."""
+    """Serve ``app`` until SIGINT or SIGTERM; print ``listening on URL`` to standard output once it answers.
+
+    A process that :func:`serve_process` has started also ends when its parent is gone, whatever ended that.
+    """
     listener = _listen(port)
     server = uvicorn.Server(_config(app))
+    if os.environ.get(_UNTIL_STDIN_CLOSES):
+        threading.Thread(target=_end_with_parent, args=[server], name="sandbox-parent", daemon=True).start()
 
     def announce() -> None:
         while not (server.started or server.should_exit):
@@ -77,7 +83,7 @@ def serve_forever(app: ASGIApp, port: int = 0) -> None:
 
 @contextmanager
 def serve_process(arguments: Sequence[str], *, start_timeout: float = 60.0) -> Iterator[tuple[str, int]]:
-    """Run ``python ARGUMENTS`` (a command that ends in :func:`serve_forever`) while the context lasts.
+    """Run ``python ARGUMENTS`` (a command that ends in :func:`serve_forever`) while the context lasts, and no longer than we do.
 
     Yields:
         The base URL and the process id, so that a test can kill it.
@@ -87,15 +93,22 @@ def serve_process(arguments: Sequence[str], *, start_timeout: float = 60.0) -> I
     """
     process = subprocess.Popen(  # noqa: S603 - our own interpreter, arguments from the caller
         [sys.executable, *arguments],
+        stdin=subprocess.PIPE,  # closes also when we are killed
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=dict(os.environ, PYTHONUNBUFFERED="1"),
+        env={**os.environ, "PYTHONUNBUFFERED": "1", _UNTIL_STDIN_CLOSES: "1"},
         start_new_session=True,
     )
     try:
         yield _await_url(process, start_timeout), process.pid
     finally:
         _stop(process)
+
+
+def _end_with_parent(server: uvicorn.Server) -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    server.should_exit = True
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:
@@ -163,5 +176,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    assert process.stdout is not None
-    process.stdout.close()
+    for pipe in (process.stdin, process.stdout):
+        assert pipe is not None
+        pipe.close()

@@ -71,6 +71,7 @@ def test_a_run_killed_in_the_middle_of_posting_and_run_again_posts_every_order_o
     check_every_order_once(place)
 
 
+@pytest.mark.long
 def test_runs_killed_at_random_times_and_run_again_post_every_order_once(place):
     """Wherever that is: while they start, poll, derive or post. ``MESHLINE_TEST_SEED`` repeats a failure as far as clocks allow."""
     seed = int(os.environ.get("MESHLINE_TEST_SEED") or random.SystemRandom().randrange(10**6))

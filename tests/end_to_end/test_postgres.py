@@ -59,7 +59,10 @@ def mortal():
         yield server
 
 
-@pytest.mark.parametrize("with_dagster", [False, True], ids=["ops_store", "ops_store_and_dagster"])
+@pytest.mark.parametrize(
+    "with_dagster",
+    [pytest.param(False, id="ops_store"), pytest.param(True, id="ops_store_and_dagster", marks=pytest.mark.long)],
+)
 def test_postgresql_stopped_and_started_while_a_run_posts_loses_nothing_and_doubles_nothing(
     place, mortal, monkeypatch, with_dagster
 ):

@@ -11,7 +11,7 @@ import pytest
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are found by /proc")
 
 up = importlib.import_module("meshline_dagster.cli.up")  # the package has the command under this name
-GRACE = 4.0
+GRACE = 8.0
 STUBBORN = """
 import pathlib, signal, subprocess, sys, time
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -76,12 +76,13 @@ def test_what_does_not_end_is_killed_after_one_time_for_all_and_leaves_no_child(
     assert end(children)
 
 
-def test_what_obeys_is_not_waited_for(started):
+def test_what_obeys_is_not_waited_for(started, monkeypatch):
     start, said = started
+    monkeypatch.setattr(up, "_GRACE_SECONDS", 120.0)
     with start(first=OBEDIENT, second=OBEDIENT) as processes:
         said()
         asked = time.monotonic()
-    assert time.monotonic() - asked < GRACE - 1
+    assert time.monotonic() - asked < 60
     assert all(process.poll() not in {None, -9} for process in processes.values())
 
 

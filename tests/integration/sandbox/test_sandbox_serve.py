@@ -1,6 +1,9 @@
 import os
 import signal
+import subprocess
+import sys
 import textwrap
+import time
 
 import httpx
 import pytest
@@ -63,3 +66,33 @@ def test_a_server_process_answers_and_can_be_killed():
 def test_a_server_process_that_dies_reports_its_last_words():
     with pytest.raises(ConfigError, match="no such thing"), serve_process(["-c", "raise SystemExit('no such thing')"]):
         pass
+
+
+PARENT = """
+import sys
+from meshline_dagster.sandbox.serve import serve_process
+with serve_process(["-c", sys.argv[1]]) as (url, pid):
+    print(url, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_server_process_ends_also_when_its_parent_is_killed():
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, textwrap.dedent(PROGRAM)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    url = parent.stdout.readline().strip()
+    assert httpx.get(url, timeout=10).text == "ok"
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            httpx.get(url, timeout=10)
+        except httpx.TransportError:
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

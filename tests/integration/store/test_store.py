@@ -52,9 +52,9 @@ def test_migrations_make_exactly_the_tables_that_the_code_declares(ops):
         } | partial, name
 
 
-def test_several_processes_may_open_a_new_store_at_once(store_url):
+def test_several_processes_may_open_a_new_store_at_once(new_store_url):
     with ThreadPoolExecutor(4) as pool:
-        stores = list(pool.map(lambda _: open_store(store_url), range(4)))
+        stores = list(pool.map(lambda _: open_store(new_store_url), range(4)))
     for store in stores:
         with store.read() as connection:
             assert current_value(connection, "audit") == 0
