@@ -7,12 +7,10 @@ after it. What is inherited as ``sending`` from a run that died is unknown, and 
 import asyncio
 import random
 import sys
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.errors import StoreUnavailableError, TransientError
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.delivery.backlog import announce_backlog
@@ -22,7 +20,7 @@ from meshline_dagster.delivery.committer import GroupCommitter
 from meshline_dagster.delivery.gates import IntentGate, check_company, check_gates, plan_number
 from meshline_dagster.delivery.holds import Holds
 from meshline_dagster.delivery.ledger_group import Work
-from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
+from meshline_dagster.delivery.options import DeliveryOptions, Mode
 from meshline_dagster.delivery.outage import OutageGuard, Signal
 from meshline_dagster.delivery.pace import Pace
 from meshline_dagster.delivery.recorder import Recorder
@@ -31,6 +29,7 @@ from meshline_dagster.delivery.reversals import Excess, ReversalGuard
 from meshline_dagster.delivery.session import DeliveryReport, Session, utc_now
 from meshline_dagster.delivery.shards import ShardLeases
 from meshline_dagster.delivery.slots import Slots
+from meshline_dagster.delivery.units import Units, Way
 from meshline_dagster.erp.protocol import ErpWriter
 from meshline_dagster.store.approvals import waiting_count
 from meshline_dagster.store.backlogs import backlog_key
@@ -42,7 +41,6 @@ from meshline_dagster.store.ledger_writes import Change
 from meshline_dagster.store.postings import (
     Posting,
     due_postings,
-    last_posted,
     next_due,
     open_shards,
     outdated_states,
@@ -51,12 +49,12 @@ from meshline_dagster.store.postings import (
 
 __all__ = ["DeliveryReport", "deliver"]
 
-_PASS = 5_000
+_LOOKED_AT = 50_000  # ids of due postings that a pass knows at most
+_BILLED_AT_ONCE = 5_000
 _WORTH_A_PROCESS = 2_000  # postings in a pass that repay the second of processor time which a process takes to start
 _IN_PROGRESS = 3  # units of work per HTTP slot, so that commits never leave a slot idle
 _IN_PROGRESS_BESIDE_A_PROCESS = 6  # the same where groups are larger and further apart
 _POLL_SECONDS = 0.25
-_READ_AT_ONCE = 100
 _STORE_PAUSES = (1.0, 2.0, 4.0, 8.0)
 _S = PostingState
 
@@ -125,7 +123,7 @@ class _Seen:
     """
 
     now: datetime
-    due: Sequence[Posting]
+    due: Sequence[int]
     later: datetime | None
     elsewhere: bool
     outdated: Sequence[Posting]
@@ -204,7 +202,7 @@ class _Delivery:
                 self.options.destination,
                 shards,
                 now=datetime.max.replace(tzinfo=UTC),
-                limit=_PASS,
+                limit=_LOOKED_AT,
                 held=self.holds.condition,
             )
             self.report.unapproved = waiting_count(connection, self.options.destination)
@@ -228,11 +226,10 @@ class _Delivery:
             await (recorder.coalesce(seen.outdated) if seen.outdated else recorder.bill(seen.ripe))
             return seen.now < deadline
         if seen.due:
-            self.left -= len(seen.due)
             before = committer.commits
             if len(seen.due) >= _WORTH_A_PROCESS:
                 committer.hire()
-            await self._work_off(requests, await self._inherit(seen.due, committer))
+            await self._work_off(requests, committer, seen.due)
             if committer.commits == before:  # leases are too short for a request, or the ERP is given up: never spin
                 await asyncio.sleep(_POLL_SECONDS)
                 return seen.now < deadline and not self.guard.is_open
@@ -249,11 +246,15 @@ class _Delivery:
             recorder.gate = IntentGate(self.options, plan_number(connection, self.options))
             self.holds.read_all(connection)
             held = self.holds.condition
-            due = due_postings(connection, to, shards, now=now, limit=min(_PASS, self.left), held=held)
+            due = due_postings(connection, to, shards, now=now, limit=min(_LOOKED_AT, self.left), held=held)
             later = next_due(connection, to, shards, now=now, held=held)
             elsewhere = open_shards(connection, to) - set(shards)
             outdated = outdated_states(connection, to, shards, held=held) if self.options.coalesce else []
-            ripe = ripe_entities(connection, to, shards, today=now.date(), limit=_PASS) if self.options.billing else []
+            ripe = (
+                ripe_entities(connection, to, shards, today=now.date(), limit=_BILLED_AT_ONCE)
+                if self.options.billing
+                else []
+            )
             recorder.open_exceptions |= open_keys(connection, "delivery")
             recorder.refused = refused_states(connection, to)
             excess = self.reversals.check(connection)
@@ -278,47 +279,33 @@ class _Delivery:
         await asyncio.sleep(min(max(pause, 0.01), 5.0))
         return True
 
-    async def _inherit(self, due: Sequence[Posting], committer: GroupCommitter) -> list[Posting]:
-        """What another run left as ``sending`` is unknown: it died, or lost its lease, between request and outcome."""
-        inherited = [row for row in due if row.state is _S.SENDING]
-        now = self.clock()  # its requests were started before now: from now on the ERP has settle_after to act on them
-        if inherited:
-            token = self.leases.token
-            changes = [
-                Change.of(row, _S.UNKNOWN, token(row.shard), cause="inherited", sent_at=now) for row in inherited
-            ]
-            await committer.commit(Work(changes=changes))
-        return [row for row in due if row.state is not _S.SENDING]
-
-    async def _work_off(self, requests: Requests, due: Sequence[Posting]) -> None:
+    async def _work_off(self, requests: Requests, committer: GroupCommitter, due: Sequence[int]) -> None:
         """One pass: customers before orders, entities in parallel, a bounded number of requests in flight."""
-        with self.store.read() as connection:
-            before = last_posted(connection, self.options.destination, [row.entity_key for row in due])
-        batches = self._batches(due)
-        if self.guard.is_probing and batches:
-            batches = [batches[int(self.session.jitter() * len(batches))]]
-        units = deque(batches)
+        if self.guard.is_probing:
+            due = [due[int(self.session.jitter() * len(due))]]
+        units = Units(self.session, due)
 
         async def worker() -> None:
-            while units and not self.guard.is_open:
-                lookup, batch = units.popleft()
-                await (requests.look_up(batch, before) if lookup else requests.send(batch, before))
+            while not (self.guard.is_open or requests.refused) and (unit := units.take()):
+                match unit.way:
+                    case Way.INHERIT:
+                        await self._inherit(unit.rows, committer)
+                    case Way.LOOK_UP:
+                        await requests.look_up(unit.rows, unit.before)
+                    case Way.SEND:
+                        await requests.send(unit.rows, unit.before)
 
         per_slot = _IN_PROGRESS if len(due) < _WORTH_A_PROCESS else _IN_PROGRESS_BESIDE_A_PROCESS
-        workers = min(len(units), self.capabilities.max_in_flight * per_slot)
+        workers = min(len(due), self.capabilities.max_in_flight * per_slot)
         async with asyncio.TaskGroup() as group:
-            requests.slots = Slots(group, self.capabilities.max_in_flight)
+            requests.slots, requests.refused = Slots(group, self.capabilities.max_in_flight), False
             for _ in range(workers):
                 group.create_task(worker())
+        self.left -= units.given
 
-    def _batches(self, due: Sequence[Posting]) -> list[tuple[bool, list[Posting]]]:
-        asked_only = self.options.missing_customer is MissingCustomer.EXCEPTION
-        parts: dict[tuple[bool, DocumentKind], list[Posting]] = {}
-        for row in due:
-            parts.setdefault((row.state is _S.UNKNOWN, row.document_kind), []).append(row)
-        batches: list[tuple[bool, list[Posting]]] = []
-        for (lookup, kind), rows in parts.items():
-            reads = lookup or (asked_only and kind is DocumentKind.CUSTOMER)
-            step = _READ_AT_ONCE if reads else self.capabilities.batch_of(kind)
-            batches += [(lookup, rows[start : start + step]) for start in range(0, len(rows), step)]
-        return batches
+    async def _inherit(self, rows: Sequence[Posting], committer: GroupCommitter) -> None:
+        """What another run left as ``sending`` is unknown: it died, or lost its lease, between request and outcome."""
+        now = self.clock()  # its requests were started before now: from now on the ERP has settle_after to act on them
+        token = self.leases.token
+        changes = [Change.of(row, _S.UNKNOWN, token(row.shard), cause="inherited", sent_at=now) for row in rows]
+        await committer.commit(Work(changes=changes))

@@ -35,9 +35,11 @@ class Requests:
 
     Attributes:
         slots: the requests in flight of the current pass.
+        refused: an intent of it was refused: what the pass has read is of no use any more.
     """
 
     slots: Slots
+    refused: bool
 
     def __init__(
         self,
@@ -135,6 +137,7 @@ class Requests:
         try:
             await self._recorder.intend(rows, attempts, now)
         except (GateError, PlanChangedError):  # nothing is sent; the next pass reads again, or says why not
+            self.refused = True
             return
 
         async def ask() -> tuple[str | None, datetime, list[Answer]]:

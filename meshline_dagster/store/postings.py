@@ -153,8 +153,8 @@ def due_postings(
     now: datetime,
     limit: int,
     held: ColumnElement[bool] | None = None,
-) -> list[Posting]:
-    """The oldest open row of each entity in these shards, if it is due now and nothing holds it back; masters first.
+) -> list[int]:
+    """The ids of the oldest open row of each entity in these shards, if it is due now and nothing holds it back; masters first.
 
     Held back are: rows whose customer is not posted yet, and entities with a dead posting.
 
@@ -165,11 +165,11 @@ def due_postings(
     if held is not None:
         query = query.where(~held)
     given = {"to": destination, "among": listed(shards), "now": now, "most": limit}
-    return [_from_row(row) for row in connection.execute(query, given).all()]
+    return list(connection.execute(query, given).scalars())
 
 
 @lru_cache(maxsize=2)
-def _due(dialect: str) -> Select[Any]:
+def _due(dialect: str) -> Select[tuple[int]]:
     """Of :func:`due_postings`: built once, because building it takes longer than asking a small ledger."""
     to: BindParameter[str] = bindparam("to")
     now = bindparam("now", type_=posting.c.due_at.type)
@@ -194,7 +194,7 @@ def _due(dialect: str) -> Select[Any]:
     )
     masters_first = case((posting.c.document_kind == DocumentKind.CUSTOMER.value, 0), else_=1)
     return (
-        select(*_COLUMNS)
+        select(posting.c.id)
         .join(opened, opened.c.id == posting.c.id)
         .where(
             opened.c.place == 1,

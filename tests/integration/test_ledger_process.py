@@ -33,7 +33,7 @@ from meshline_dagster.delivery.plan import plan
 from meshline_dagster.store import audit, leases
 from meshline_dagster.store.ledger_writes import Attempt, AttemptEnd, Change
 from meshline_dagster.store.pauses import pause
-from meshline_dagster.store.postings import due_postings
+from meshline_dagster.store.postings import due_postings, postings_of
 from meshline_dagster.store.tables import attempt, posting
 from meshline_dagster.testing.memory_erp import MemoryErp, MemoryWriter
 
@@ -95,7 +95,7 @@ def planned(ops):
     plan(ops, [order(n) for n in range(3)], touched=[], options=OPTIONS, build_id=None, actor="t", now=now())
     with ops.write() as connection:
         lease = leases.acquire(connection, "deliver:memory:0", "t", now=now(), ttl=timedelta(seconds=60))
-        rows = due_postings(connection, "memory", [0], now=now(), limit=9)
+        rows = postings_of(connection, due_postings(connection, "memory", [0], now=now(), limit=9))
         gate = IntentGate(OPTIONS, plan_number(connection, OPTIONS))
     return rows, lease, gate
 
@@ -169,7 +169,7 @@ def test_the_process_plans_what_follows_from_an_order_in_the_transaction_of_its_
     plan(ops, [row], touched=[], options=OPTIONS, build_id=None, actor="t", now=now())
     with ops.write() as connection:
         lease = leases.acquire(connection, "deliver:memory:0", "t", now=now(), ttl=timedelta(seconds=60))
-        [due] = due_postings(connection, "memory", [0], now=now(), limit=9)
+        [due] = postings_of(connection, due_postings(connection, "memory", [0], now=now(), limit=9))
     billing = Billing("memory", 1, BillingPolicy()).of([row.entity_key])
 
     async def work(committer, _):

@@ -11,7 +11,7 @@ from meshline_dagster import delivery
 from meshline_dagster.core.backlog import BacklogLimits
 from meshline_dagster.core.followups import BillingPolicy, InvoiceTrigger
 from meshline_dagster.core.reversals import ReversalLimits
-from meshline_dagster.delivery import engine
+from meshline_dagster.delivery import units
 from meshline_dagster.testing.oracle import Hold
 from meshline_dagster.testing.simulator import Profile, crash_points, draw_schedule, points, run_schedule
 from meshline_dagster.testing.simulator.billing import Billing
@@ -147,9 +147,7 @@ class Coverage:
 
     def run(self, schedule):
         self.schedules += 1
-        with patch.object(
-            engine, "_READ_AT_ONCE", 1 if schedule.seed % 2 else 100
-        ):  # look-ups that wait for each other
+        with patch.object(units, "_READ_AT_ONCE", 1 if schedule.seed % 2 else 100):  # look-ups that wait for each other
             outcome = run_schedule(schedule)
         assert outcome.failures == [], (schedule.seed, [str(one) for one in outcome.failures])
         self.missing -= set(outcome.crashed)

@@ -151,7 +151,7 @@ def without_the_approval_of_a_restatement():
 def without_the_sequence():
     def newest_first(connection, destination, shards, **given):
         heads = due_postings(connection, destination, shards, **given)
-        return [_newest(connection, row) for row in heads]
+        return [_newest(connection, row) for row in postings_of(connection, heads)]
 
     def _newest(connection, head):
         query = (
@@ -163,7 +163,7 @@ def without_the_sequence():
             .order_by(posting.c.event_time.desc())
             .limit(1)
         )
-        return postings_of(connection, [connection.execute(query).scalar_one()])[0]
+        return connection.execute(query).scalar_one()
 
     with patch.object(engine, "due_postings", newest_first):
         yield
@@ -173,7 +173,7 @@ def without_the_sequence():
 def without_customers_first():
     def all_heads(connection, destination, shards, **given):
         heads = due_postings(connection, destination, shards, **given)
-        there = {row.entity_key for row in heads}
+        there = {row.entity_key for row in postings_of(connection, heads)}
         query = (
             select(posting.c.id)
             .where(
@@ -186,7 +186,7 @@ def without_customers_first():
         first = {}
         for row in postings_of(connection, list(connection.execute(query).scalars())):
             if row.entity_key not in there:
-                first.setdefault(row.entity_key, row)
+                first.setdefault(row.entity_key, row.id)
         return [*heads, *first.values()]
 
     with patch.object(engine, "due_postings", all_heads):
