@@ -32,8 +32,8 @@ bench: setup ## the measurements of benchmarks/, as ratios
 
 simulate: setup tryton-env ## 10,002 seeded schedules of faults over the three kinds of ERP, 300 orders in a real Tryton, the long tests
 	$(BIN)/python -m meshline_dagster.testing.simulator --seeds 0:3334 --profile all --processes 2 --points --journal .meshline/simulated.jsonl
-	MESHLINE_TEST_ORDERS=150 $(BIN)/python -m pytest -n 2 -m 'long or not long' tests/end_to_end/test_tryton_faults.py
-	$(BIN)/python -m pytest -n 2 -m long --ignore tests/end_to_end/test_tryton_faults.py
+	MESHLINE_TEST_ORDERS=150 $(BIN)/python -m pytest -n 2 tests/end_to_end/test_tryton_faults.py
+	$(BIN)/python -m pytest -n 2 -m long
 
 setup: $(STAMP)
 

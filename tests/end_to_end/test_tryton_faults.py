@@ -170,7 +170,7 @@ class Scene:
         return found
 
 
-@pytest.fixture(params=[pytest.param("unique", marks=pytest.mark.long), "not_unique"])
+@pytest.fixture(params=["unique", "not_unique"])
 def scene(request, tryton, derived, tmp_path, monkeypatch):
     """One company with, and one without the constraint of ``extref`` that refuses a second document with one external id."""
     seed = int(os.environ.get("MESHLINE_TEST_SEED") or random.SystemRandom().randrange(10**6))
