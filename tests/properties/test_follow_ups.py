@@ -373,3 +373,29 @@ def test_an_invoice_that_was_made_by_hand_counts_as_made_and_one_that_is_closed_
     [dead] = as_rows(follow(rows), SUPERSEDED)
     assert follow([*rows, replace(dead, cause="closed_in_erp")]).insert == ()
     assert kinds_of(follow([*rows, replace(dead, cause="closed_absent")])) == ["invoice"]
+
+
+CANCELLED = {"status": "cancelled"}
+
+
+@pytest.mark.parametrize(("cause", "made"), [("closed_in_erp", []), ("closed_absent", ["invoice"])])
+def test_a_state_that_is_closed_by_hand_counts_where_the_erp_holds_it(cause, made):
+    first = state([line("A", "2", "10")])
+    gone = replace(order_row(2, {**first, **CANCELLED}, SUPERSEDED), cause=cause)
+    assert kinds_of(follow([order_row(1, first), gone])) == made
+
+
+@pytest.mark.parametrize("waits", ["dead", "unknown", "rejected", "partial", "sending", "retry_due"])
+def test_nothing_is_billed_while_a_newer_state_is_neither_there_nor_given_up(waits):
+    first = state([line("A", "2", "10")])
+    gone = order_row(2, {**first, **CANCELLED}, PostingState(waits))
+    found = follow([order_row(1, first), gone])
+    assert (found.insert, found.due_on) == ((), TODAY + timedelta(days=1))
+    assert kinds_of(follow([*invoiced(first), order_row(1, first, DEAD), order_row(2, {**first, **CANCELLED})])) == [
+        "credit_note"
+    ]
+
+
+def test_a_newer_state_that_is_only_planned_is_billed_in_its_turn():
+    first = state([line("A", "2", "10")])
+    assert kinds_of(follow([order_row(1, first), order_row(2, {**first, **CANCELLED}, PLANNED)])) == ["invoice"]
