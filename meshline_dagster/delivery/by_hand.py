@@ -70,9 +70,16 @@ def close(
         absent: the ERP holds no document of the order, so that its next state creates one.
 
     Raises:
-        RefusedError: no posting has this key, it is not dead, it is a customer, or nobody says what the ERP holds.
+        RefusedError: no posting has this key, it is not dead, it is a customer, nobody says what the ERP holds, or it is a credit note that
+            the ERP does not hold.
     """
     row = _dead(connection, key)
+    if absent and row.document_kind is DocumentKind.CREDIT_NOTE:
+        raise RefusedError(
+            f"without {row.external_id} the invoice that it credits stands, and the order would be invoiced once more: what follows waits "
+            f"until there is a credit note. Have it made with `meshline postings retry {key} --reason TEXT`, or by a replay of its order "
+            "if the ERP refused it; or make it in the ERP by hand and close this with `--erp-id ID`"
+        )
     if row.document_kind is DocumentKind.CUSTOMER:
         raise RefusedError(
             f"{row.external_id} is a customer, and its orders wait until it is posted: create it in the ERP under this code, then "

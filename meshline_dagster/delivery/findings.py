@@ -39,7 +39,8 @@ _FIX = {
 }
 _REFUSED_DOCUMENT = (
     "Correct what the ERP names (an account, a closed period, a right), then replay the order's day: the document is planned anew with "
-    "that day's accounting date. Until then its order is held."
+    f"that day's accounting date. If you made it in the ERP by hand: {_CLOSE[:-1]} --erp-id ID`. Until then its order is held: a new "
+    "invoice never goes out before the credit note of the one that it replaces."
 )
 _OWNERS = {"duplicate_in_erp": "finance", "missing_in_erp": "revops"}
 _CAN_WAIT = frozenset({"rejected", "missing_in_erp"})
@@ -96,7 +97,7 @@ def finding_for(row: Posting, settled: Settled) -> Finding:
         code=code,
         title=f"{row.document_kind.value} {row.external_id} of {row.entity_key}: {code.replace('_', ' ')}",
         detail=settled.message or code,
-        fix=_REFUSED_DOCUMENT if is_refused_document else _FIX.get(code, _DIFFERENT).format(key=row.key),
+        fix=(_REFUSED_DOCUMENT if is_refused_document else _FIX.get(code, _DIFFERENT)).format(key=row.key),
         owner="finance" if is_refused_document else _OWNERS.get(code, "integrations"),
         priority="P2" if code in _CAN_WAIT else "P1",
         entity_key=row.entity_key,

@@ -4,15 +4,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import pytest
 from sqlalchemy import select
 
 from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.errors import RefusedError
 from meshline_dagster.core.followups import BillingPolicy, InvoiceTrigger
 from meshline_dagster.delivery.by_hand import close, retry
-from meshline_dagster.store.exceptions import Finding, raise_exceptions, resolve
+from meshline_dagster.store.exceptions import Finding, exceptions, raise_exceptions, resolve
 from meshline_dagster.store.tables import posting
 from meshline_dagster.testing.memory_erp import Fault, MemoryErp, MemoryWriter
-from tests.integration.test_delivery_billing import BILLED, billed, post, run
+from tests.integration.test_delivery_billing import BILLED, CREDIT_NOTE, REBILLED, RefusingErp, billed, kinds, post, run
 from tests.integration.test_delivery_engine import OPTIONS, order, states
 
 
@@ -113,3 +115,26 @@ def test_nothing_is_invoiced_while_rules_have_the_newest_state_in_review(ops):
     assert run(ops, MemoryWriter(erp), BY_START, clock=lambda: now + IN_TEN_DAYS).outcomes == {}
     run(ops, MemoryWriter(erp), BY_START, clock=lambda: now + IN_TEN_DAYS + timedelta(days=1))
     assert billed(erp) == {"1": Decimal(10)}
+
+
+@pytest.mark.parametrize("refused", [None, CREDIT_NOTE], ids=["busy", "refused"])
+def test_a_new_invoice_never_goes_out_without_the_credit_note_before_it(ops, refused):
+    """That the ERP holds no credit note is no reason to invoice twice: it waits until there is one, ours or somebody else's."""
+    options, erp = replace(REBILLED, max_attempts=1), RefusingErp()
+    rows = [order(1), order(1, version=2, amount="25")]
+    post(ops, erp, rows[:1], options)
+    erp.refused = refused
+    erp.faults = lambda document: Fault.BUSY if document.kind is CREDIT_NOTE and not refused else None
+    post(ops, erp, rows, options)
+    erp.refused, erp.faults = None, lambda _: None
+    with pytest.raises(RefusedError, match="the order would be invoiced once more"):
+        settle_by_hand(ops, absent=True)
+    assert run(ops, MemoryWriter(erp), options).outcomes == {}
+    assert billed(erp) == {"1": Decimal(10)}
+    with ops.read() as connection:
+        [item] = exceptions(connection)
+    assert item.title.startswith("credit_note")
+    assert f"`meshline postings close {dead_keys(ops)[0]} --reason TEXT" in item.fix
+    settle_by_hand(ops, erp_id="CN-7")
+    run(ops, MemoryWriter(erp), options)
+    assert kinds(erp)[-1] == "invoice"
