@@ -113,10 +113,12 @@ class FollowUps:
         insert: new ledger rows, in the order in which they are to be posted.
         due_on: the day on which to ask again, because the order is not to be invoiced before, or a newer state of it is not settled; else
             None.
+        negative: the order is worth less than what can be invoiced or credited: nothing is planned, a person has to look.
     """
 
     insert: tuple[NewPosting, ...] = ()
     due_on: date | None = None
+    negative: bool = False
 
 
 def rows_that_count(rows: Sequence[BillingRow]) -> tuple[BillingRow | None, list[BillingRow]]:
@@ -149,6 +151,8 @@ def plan_follow_ups(entity_key: str, rows: Sequence[BillingRow], policy: Billing
     if is_open and not invoices and day is not None and day > today:
         return FollowUps(due_on=day)
     bill = _bill(order, left, wanted, invoices, policy)
+    if bill.is_negative:
+        return FollowUps(negative=True)
     writer = _Writer(entity_key, order, rows, today, policy.first_open_day(today))
     credited = [
         writer.credit_note(invoices[name], list(lines))

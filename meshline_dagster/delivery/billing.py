@@ -11,7 +11,7 @@ from meshline_dagster.core.errors import GateError
 from meshline_dagster.core.followups import BillingPolicy, BillingRow, plan_follow_ups, rows_that_count
 from meshline_dagster.core.identity import shard_of
 from meshline_dagster.core.ledger import PostingState
-from meshline_dagster.delivery.findings import changed_finding, changed_trace_key
+from meshline_dagster.delivery.findings import billing_trace_key, changed_finding, negative_finding
 from meshline_dagster.delivery.options import DeliveryOptions
 from meshline_dagster.erp.protocol import Capabilities
 from meshline_dagster.store.billing import billing_rows, in_review, put_off, refused_follow_ups
@@ -87,9 +87,12 @@ def plan_billing(connection: Connection, billings: Sequence[Billing], *, actor: 
     waiting = [(key, shard_of(key, shards), plan.due_on) for key, plan in plans.items() if plan.due_on]
     waiting += [(key, shard_of(key, shards), now.date() + timedelta(days=1)) for key in left_alone]
     put_off(connection, to, keys, waiting)
-    raise_exceptions(connection, [changed_finding(to, key, row.event_id) for key, row in changed.items()], now=now)
-    mended = [changed_trace_key(to, key) for key in keys if key not in changed]
-    resolve(connection, mended, resolution="the ledger has its content again", now=now)
+    findings = [changed_finding(to, key, row.event_id) for key, row in changed.items()]
+    negative = {key: order for key, plan in plans.items() if plan.negative and (order := rows_that_count(rows[key])[0])}
+    findings += [negative_finding(to, key, order) for key, order in negative.items()]
+    raise_exceptions(connection, findings, now=now)
+    mended = [billing_trace_key(to, key) for key in plans if key not in negative]
+    resolve(connection, mended, resolution="billing does not stop at it any more", now=now)
 
 
 def _changed(rows: Sequence[BillingRow]) -> BillingRow | None:
