@@ -38,7 +38,7 @@ _HEADER = ("order_number", "customer", "customer_name", "currency", "po_number",
 _BILLED_TO = ("customer", "currency")
 _PRINTED = ("customer", "currency", "po_number", "payment_terms")
 _S = PostingState
-_UNSETTLED = frozenset({_S.SENDING, _S.RETRY_DUE, _S.UNKNOWN, _S.PARTIAL, _S.REJECTED, _S.DEAD})
+_UNSETTLED = frozenset({_S.SENDING, _S.UNKNOWN, _S.PARTIAL, _S.REJECTED, _S.DEAD})
 
 
 class Amendments(StrEnum):
