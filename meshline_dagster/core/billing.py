@@ -48,6 +48,11 @@ class Bill:
     credits: tuple[BilledLine, ...] = ()
     lines: tuple[Line, ...] = ()
 
+    @property
+    def is_negative(self) -> bool:
+        """It would take an invoice, or a credit note, that is worth less than nothing: no ERP's books are to have that."""
+        return _total(self.lines) < 0 or min(_sums(self.credits).values(), default=_ZERO) < 0
+
 
 def left_of(invoices: Iterable[tuple[str, Mapping[str, Any]]], notes: Iterable[Mapping[str, Any]]) -> list[BilledLine]:
     """What is left of the invoices' lines, in the order in which they were invoiced.
@@ -91,7 +96,7 @@ def rebill(left: Sequence[BilledLine], wanted: Sequence[Line]) -> Bill:
 
 
 def adjust(left: Sequence[BilledLine], wanted: Sequence[Line], currency: str) -> Bill:
-    """Credit what is too much, and invoice what is missing; nothing when the bill is right as it stands.
+    """Credit what is too much, and invoice what is missing; nothing when the bill is right as it stands, whatever it is worth.
 
     No document may be negative, and no invoice credited beyond its amount: where a difference would be that, as when only a discount
     changes, all is billed anew.
@@ -106,7 +111,7 @@ def adjust(left: Sequence[BilledLine], wanted: Sequence[Line], currency: str) ->
     order = {(line.invoice, line.place): number for number, line in enumerate(left)}
     credited.sort(key=lambda line: order[line.invoice, line.place])
     bill = Bill(tuple(credited), tuple(lines))
-    return bill if _is_sound(bill, left) else rebill(left, wanted)
+    return bill if not (credited or lines) or _is_sound(bill, left) else rebill(left, wanted)
 
 
 def _of_one_price(billed: Sequence[BilledLine], due: Sequence[Line], currency: str) -> Bill:
@@ -148,8 +153,11 @@ def _is_sound(bill: Bill, left: Sequence[BilledLine]) -> bool:
     """The invoice, each credit note, and what is then left of each invoice are not negative."""
     credited = _sums(bill.credits)
     rest = {name: amount - credited.get(name, _ZERO) for name, amount in _sums(left).items()}
-    invoiced = sum((Decimal(line["amount"]) for line in bill.lines), _ZERO)
-    return invoiced >= 0 and min([*credited.values(), *rest.values()], default=_ZERO) >= 0
+    return not bill.is_negative and min(rest.values(), default=_ZERO) >= 0
+
+
+def _total(lines: Iterable[Line]) -> Decimal:
+    return sum((Decimal(line["amount"]) for line in lines), _ZERO)
 
 
 def _sums(lines: Iterable[BilledLine]) -> dict[str, Decimal]:

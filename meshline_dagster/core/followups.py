@@ -1,8 +1,11 @@
 """The accounting documents that follow from an order once a state of it is posted: pure, from the entity's ledger rows.
 
-What is invoiced less what is credited has to equal the last posted state of the order, line by line. Whatever is missing to that is
-planned: credit notes against the invoices first, then the invoice. Rows that are planned count as done, so that planning the same
+What is invoiced less what is credited has to equal the last state of the order that the ERP holds, line by line. Whatever is missing to
+that is planned: credit notes against the invoices first, then the invoice. Rows that are planned count as done, so that planning the same
 ledger again plans nothing: a crash, a replay or a second run cannot bill twice.
+
+While it is open whether the ERP holds a newer state (it is dead, refused, or on its way), nothing is planned: that state may be the
+order's cancellation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,6 +37,8 @@ _ORDER, _INVOICE, _CREDIT_NOTE = DocumentKind.SALES_ORDER, DocumentKind.INVOICE,
 _HEADER = ("order_number", "customer", "customer_name", "currency", "po_number", "payment_terms")
 _BILLED_TO = ("customer", "currency")
 _PRINTED = ("customer", "currency", "po_number", "payment_terms")
+_S = PostingState
+_UNSETTLED = frozenset({_S.SENDING, _S.UNKNOWN, _S.PARTIAL, _S.REJECTED, _S.DEAD})
 
 
 class Amendments(StrEnum):
@@ -94,6 +99,11 @@ class BillingRow:
         """Made, on its way, or made by hand in the ERP, where an operator has closed it."""
         return self.state is not PostingState.SUPERSEDED or self.cause == CLOSED_IN_ERP
 
+    @property
+    def is_in_erp(self) -> bool:
+        """Posted, or made by hand."""
+        return self.state is PostingState.POSTED or (self.stands and self.cause == CLOSED_IN_ERP)
+
 
 @dataclass(frozen=True, slots=True)
 class FollowUps:
@@ -101,22 +111,25 @@ class FollowUps:
 
     Attributes:
         insert: new ledger rows, in the order in which they are to be posted.
-        due_on: the day on which to ask again, because the order is not to be invoiced before; else None.
+        due_on: the day on which to ask again, because the order is not to be invoiced before, or a newer state of it is not settled; else
+            None.
+        negative: the order is worth less than what can be invoiced or credited: nothing is planned, a person has to look.
     """
 
     insert: tuple[NewPosting, ...] = ()
     due_on: date | None = None
+    negative: bool = False
 
 
 def rows_that_count(rows: Sequence[BillingRow]) -> tuple[BillingRow | None, list[BillingRow]]:
-    """What billing goes by: the last posted state of the order, if there is one, and the accounting documents that stand."""
-    states = [row for row in rows if row.document_kind is _ORDER and row.state is PostingState.POSTED]
+    """What billing goes by: the last state of the order that the ERP holds, if there is one, and the accounting documents that stand."""
+    states = [row for row in rows if row.document_kind is _ORDER and row.is_in_erp]
     standing = [row for row in rows if row.document_kind in ACCOUNTING_KINDS and row.stands]
     return max(reversed(states), key=lambda row: row.event_time, default=None), standing
 
 
 def plan_follow_ups(entity_key: str, rows: Sequence[BillingRow], policy: BillingPolicy, *, today: date) -> FollowUps:
-    """Compare what is billed with the last posted state of the order.
+    """Compare what is billed with the last state of the order that the ERP holds.
 
     Args:
         rows: every ledger row of the entity, oldest first within a kind.
@@ -125,6 +138,8 @@ def plan_follow_ups(entity_key: str, rows: Sequence[BillingRow], policy: Billing
     order, standing = rows_that_count(rows)
     if order is None:
         return FollowUps()
+    if _is_overtaken(order, rows):
+        return FollowUps(due_on=today + timedelta(days=1))
     invoices = {row.external_id: row for row in standing if row.document_kind is _INVOICE}
     notes = [row.payload for row in standing if row.document_kind is _CREDIT_NOTE]
     left = left_of([(name, row.payload) for name, row in invoices.items()], notes)
@@ -136,12 +151,21 @@ def plan_follow_ups(entity_key: str, rows: Sequence[BillingRow], policy: Billing
     if is_open and not invoices and day is not None and day > today:
         return FollowUps(due_on=day)
     bill = _bill(order, left, wanted, invoices, policy)
+    if bill.is_negative:
+        return FollowUps(negative=True)
     writer = _Writer(entity_key, order, rows, today, policy.first_open_day(today))
     credited = [
         writer.credit_note(invoices[name], list(lines))
         for name, lines in groupby(bill.credits, lambda one: one.invoice)
     ]
     return FollowUps((*credited, *([writer.invoice(bill.lines)] if bill.lines else [])))
+
+
+def _is_overtaken(order: BillingRow, rows: Sequence[BillingRow]) -> bool:
+    """A state that came after it may be in the ERP, or may still get there."""
+    states = [row for row in rows if row.document_kind is _ORDER]
+    newer = states[states.index(order) + 1 :]
+    return any(row.event_time >= order.event_time and row.state in _UNSETTLED for row in newer)
 
 
 def _bill(

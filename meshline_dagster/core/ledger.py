@@ -64,7 +64,9 @@ OPEN_STATES: frozenset[PostingState] = frozenset({_S.PLANNED, _S.SENDING, _S.RET
 
 
 CLOSED_IN_ERP = "closed_in_erp"
-"""The cause of a superseded posting that an operator closed, and whose order the ERP holds: the next state amends the document."""
+"""The cause of a superseded posting that an operator closed, and whose document the ERP holds: an order's next state amends it, and what
+follows from the order goes by it.
+"""
 
 CLOSED_ABSENT = "closed_absent"
 """The same where the ERP holds nothing: the next state creates the document."""

@@ -10,7 +10,7 @@ from typing import Any
 from meshline_dagster.core.documents import DocumentKind, ErpDocument
 from meshline_dagster.core.money import to_text
 
-__all__ = ["HalfDone", "PartialPolicy", "compare_half"]
+__all__ = ["HalfDone", "PartialPolicy", "compare_half", "policy_of"]
 
 _Line = tuple[str, Decimal, Decimal]
 
@@ -21,6 +21,17 @@ class PartialPolicy(StrEnum):
     COMPLETE = "complete"
     REVERSE = "reverse"
     ESCALATE = "escalate"
+
+
+def policy_of(sent_under: str | None, *, was_sent: bool, current: PartialPolicy) -> PartialPolicy:
+    """What holds for one posting: the policy under which it was first sent, so that a change of the setting cancels nothing.
+
+    Args:
+        sent_under: what the ledger kept; None: nothing. Where it was sent then, a person is asked before anything is cancelled.
+    """
+    if sent_under is not None:
+        return PartialPolicy(sent_under)
+    return PartialPolicy.ESCALATE if was_sent and current is PartialPolicy.REVERSE else current
 
 
 @dataclass(frozen=True, slots=True)

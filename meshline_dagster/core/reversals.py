@@ -17,7 +17,7 @@ class ReversalLimits:
     """The most that one run takes back without an approval. None: any number, any share.
 
     Attributes:
-        count: reversals in one run.
+        count: reversals in one run: cancellations, and credit notes of what is not cancelled.
         share: their part of what is open in the ERP, by number or by the money of any currency, in [0, 1].
     """
 

@@ -151,7 +151,8 @@ def _whole(
         return Settled(_S.POSTED, Outcome.EXISTS.value, "", document.erp_id)
     if stood_before:
         return None
-    if policy is PartialPolicy.REVERSE and is_first and document.status == "cancelled":
+    may_be_ours = policy is PartialPolicy.REVERSE and is_first and kind is DocumentKind.SALES_ORDER
+    if may_be_ours and document.status == "cancelled":  # nothing of ours ever cancels what belongs in the books
         return reversed_in_erp(document.erp_id)
     name = f"{Outcome.EXISTS_DIFFERENT.value}_{field}"
     return Settled(_S.DEAD, name, "", document.erp_id, problem=name)

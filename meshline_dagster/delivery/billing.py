@@ -11,10 +11,10 @@ from meshline_dagster.core.errors import GateError
 from meshline_dagster.core.followups import BillingPolicy, BillingRow, plan_follow_ups, rows_that_count
 from meshline_dagster.core.identity import shard_of
 from meshline_dagster.core.ledger import PostingState
-from meshline_dagster.delivery.findings import changed_finding, changed_trace_key
+from meshline_dagster.delivery.findings import billing_trace_key, changed_finding, negative_finding
 from meshline_dagster.delivery.options import DeliveryOptions
 from meshline_dagster.erp.protocol import Capabilities
-from meshline_dagster.store.billing import billing_rows, put_off, refused_follow_ups
+from meshline_dagster.store.billing import billing_rows, in_review, put_off, refused_follow_ups
 from meshline_dagster.store.exceptions import raise_exceptions, resolve
 from meshline_dagster.store.ledger_writes import Change, change_states, insert_postings
 
@@ -68,6 +68,8 @@ def check_billing(options: DeliveryOptions, capabilities: Capabilities) -> None:
 def plan_billing(connection: Connection, billings: Sequence[Billing], *, actor: str, now: datetime) -> None:
     """Plan what follows from these orders, inside the caller's transaction, which holds the leases of their shards.
 
+    An order whose newest state is in review, or whose content was changed, is looked at again on the next day.
+
     Args:
         billings: of one workflow.
         now: UTC; its day becomes the documents' accounting date.
@@ -78,15 +80,19 @@ def plan_billing(connection: Connection, billings: Sequence[Billing], *, actor: 
     keys = list(dict.fromkeys(key for one in billings for key in one.entity_keys))
     rows = billing_rows(connection, to, keys)
     changed = {key: row for key in keys if (row := _changed(rows[key])) is not None}
-    plans = {key: plan_follow_ups(key, rows[key], policy, today=now.date()) for key in keys if key not in changed}
+    left_alone = changed.keys() | in_review(connection, keys)
+    plans = {key: plan_follow_ups(key, rows[key], policy, today=now.date()) for key in keys if key not in left_alone}
     fresh = [new for plan in plans.values() for new in plan.insert]
     insert_postings(connection, to, fresh, shards=shards, actor=actor, now=now)
     waiting = [(key, shard_of(key, shards), plan.due_on) for key, plan in plans.items() if plan.due_on]
-    waiting += [(key, shard_of(key, shards), now.date() + timedelta(days=1)) for key in changed]
+    waiting += [(key, shard_of(key, shards), now.date() + timedelta(days=1)) for key in left_alone]
     put_off(connection, to, keys, waiting)
-    raise_exceptions(connection, [changed_finding(to, key, row.event_id) for key, row in changed.items()], now=now)
-    mended = [changed_trace_key(to, key) for key in plans]
-    resolve(connection, mended, resolution="the ledger has its content again", now=now)
+    findings = [changed_finding(to, key, row.event_id) for key, row in changed.items()]
+    negative = {key: order for key, plan in plans.items() if plan.negative and (order := rows_that_count(rows[key])[0])}
+    findings += [negative_finding(to, key, order) for key, order in negative.items()]
+    raise_exceptions(connection, findings, now=now)
+    mended = [billing_trace_key(to, key) for key in plans if key not in negative]
+    resolve(connection, mended, resolution="billing does not stop at it any more", now=now)
 
 
 def _changed(rows: Sequence[BillingRow]) -> BillingRow | None:

@@ -4,7 +4,7 @@ Both change the row under the fencing token that last changed it, so a delivery 
 their entities alone, and whatever else touched the row meanwhile makes the change fail.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -13,6 +13,7 @@ from meshline_dagster.core.errors import RefusedError
 from meshline_dagster.core.ledger import CLOSED_ABSENT, CLOSED_IN_ERP, PostingState
 from meshline_dagster.delivery.findings import conflict_trace_key, trace_key
 from meshline_dagster.store import audit
+from meshline_dagster.store.billing import put_off
 from meshline_dagster.store.exceptions import resolve
 from meshline_dagster.store.ledger_writes import Change, change_states
 from meshline_dagster.store.postings import Posting, last_posted, posting_by_key, refused_states
@@ -61,16 +62,24 @@ def close(
     erp_id: str | None,
     absent: bool = False,
 ) -> Posting:
-    """Settle a dead order by hand: it is never sent, whatever is derived later, and what waits behind it goes on.
+    """Settle a dead order by hand: it is never sent, whatever is derived later, and what waits behind it goes on. The next delivery
+    invoices or credits what follows from the state that the ERP holds now.
 
     Args:
         erp_id: the document's id in the ERP; None: as the ledger knows it. The order's next state amends this document.
         absent: the ERP holds no document of the order, so that its next state creates one.
 
     Raises:
-        RefusedError: no posting has this key, it is not dead, it is a customer, or nobody says what the ERP holds.
+        RefusedError: no posting has this key, it is not dead, it is a customer, nobody says what the ERP holds, or it is a credit note that
+            the ERP does not hold.
     """
     row = _dead(connection, key)
+    if absent and row.document_kind is DocumentKind.CREDIT_NOTE:
+        raise RefusedError(
+            f"without {row.external_id} the invoice that it credits stands, and the order would be invoiced once more: what follows waits "
+            f"until there is a credit note. Have it made with `meshline postings retry {key} --reason TEXT`, or by a replay of its order "
+            "if the ERP refused it; or make it in the ERP by hand and close this with `--erp-id ID`"
+        )
     if row.document_kind is DocumentKind.CUSTOMER:
         raise RefusedError(
             f"{row.external_id} is a customer, and its orders wait until it is posted: create it in the ERP under this code, then "
@@ -95,6 +104,9 @@ def close(
     )
     change_states(connection, [change], actor=actor, now=now)
     _tell(connection, "posting.closed", row, {"reason": reason, "cause": cause}, actor=actor, now=now)
+    if is_state:
+        at_once = (now - timedelta(days=1)).date()  # has begun in every time zone
+        put_off(connection, row.destination, [row.entity_key], [(row.entity_key, row.shard, at_once)])
     keys = [conflict_trace_key(row.destination, row.event_id)]
     refused = refused_states(connection, row.destination).get(row.entity_key)
     if refused is None or refused <= row.event_time:  # a newer state that was refused is still somebody's to correct

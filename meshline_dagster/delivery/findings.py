@@ -1,11 +1,23 @@
 """The words for what delivery cannot settle by itself."""
 
+from decimal import Decimal
+
 from meshline_dagster.core.documents import ACCOUNTING_KINDS
+from meshline_dagster.core.followups import BillingRow
+from meshline_dagster.core.money import to_text
 from meshline_dagster.core.settle import Settled
 from meshline_dagster.store.exceptions import Finding
 from meshline_dagster.store.postings import Posting
 
-__all__ = ["changed_finding", "changed_trace_key", "conflict_trace_key", "entity_trace_key", "finding_for", "trace_key"]
+__all__ = [
+    "billing_trace_key",
+    "changed_finding",
+    "conflict_trace_key",
+    "entity_trace_key",
+    "finding_for",
+    "negative_finding",
+    "trace_key",
+]
 
 _RETRY = "`meshline postings retry {key} --reason TEXT`"
 _CLOSE = "`meshline postings close {key} --reason TEXT`"
@@ -39,7 +51,8 @@ _FIX = {
 }
 _REFUSED_DOCUMENT = (
     "Correct what the ERP names (an account, a closed period, a right), then replay the order's day: the document is planned anew with "
-    "that day's accounting date. Until then its order is held."
+    f"that day's accounting date. If you made it in the ERP by hand: {_CLOSE[:-1]} --erp-id ID`. Until then its order is held: a new "
+    "invoice never goes out before the credit note of the one that it replaces."
 )
 _OWNERS = {"duplicate_in_erp": "finance", "missing_in_erp": "revops"}
 _CAN_WAIT = frozenset({"rejected", "missing_in_erp"})
@@ -64,15 +77,15 @@ def conflict_trace_key(destination: str, event_id: str) -> str:
     return f"fingerprint:{destination}:{event_id}"
 
 
-def changed_trace_key(destination: str, entity_key: str) -> str:
-    """What billing raises about an order whose posted content was changed in the ledger."""
+def billing_trace_key(destination: str, entity_key: str) -> str:
+    """What billing raises about an order that it leaves alone."""
     return f"billing:{destination}:{entity_key}"
 
 
 def changed_finding(destination: str, entity_key: str, event_id: str) -> Finding:
     """An order of which nothing more is invoiced or credited, because the ledger no longer says what was posted."""
     return Finding(
-        trace_key=changed_trace_key(destination, entity_key),
+        trace_key=billing_trace_key(destination, entity_key),
         origin="delivery",
         code="fingerprint_conflict",
         title=f"{entity_key}: the ledger does not say what was posted",
@@ -86,6 +99,26 @@ def changed_finding(destination: str, entity_key: str, event_id: str) -> Finding
     )
 
 
+def negative_finding(destination: str, entity_key: str, order: BillingRow) -> Finding:
+    """An order of which nothing is invoiced or credited, because that would take a document that is worth less than nothing."""
+    amount, currency = Decimal(order.payload["amount"]), order.payload["currency"]
+    return Finding(
+        trace_key=billing_trace_key(destination, entity_key),
+        origin="delivery",
+        code="negative_bill",
+        title=f"{entity_key}: an invoice or credit note of it would be worth less than nothing",
+        detail=f"The order {order.external_id} is worth {to_text(amount)} {currency}. What it takes to bill it as it stands would be a document "
+        "with a negative total: nothing is made.",
+        fix="If the order is wrong, correct it in the CRM: it is billed as soon as a later state is worth something. If it is right, make the "
+        "documents in the ERP by hand; each later state asks again.",
+        owner="finance",
+        entity_key=entity_key,
+        event_id=order.event_id,
+        amount=amount if currency else None,
+        currency=currency,
+    )
+
+
 def finding_for(row: Posting, settled: Settled) -> Finding:
     """The exception that a problem becomes."""
     code = settled.problem or settled.outcome
@@ -96,7 +129,7 @@ def finding_for(row: Posting, settled: Settled) -> Finding:
         code=code,
         title=f"{row.document_kind.value} {row.external_id} of {row.entity_key}: {code.replace('_', ' ')}",
         detail=settled.message or code,
-        fix=_REFUSED_DOCUMENT if is_refused_document else _FIX.get(code, _DIFFERENT).format(key=row.key),
+        fix=(_REFUSED_DOCUMENT if is_refused_document else _FIX.get(code, _DIFFERENT)).format(key=row.key),
         owner="finance" if is_refused_document else _OWNERS.get(code, "integrations"),
         priority="P2" if code in _CAN_WAIT else "P1",
         entity_key=row.entity_key,

@@ -50,7 +50,7 @@ class Recorder:
 
     def __init__(self, session: Session, committer: GroupCommitter, leases: ShardLeases) -> None:
         self._report, self._committer, self._leases = session.report, committer, leases
-        self._billing = billing_of(session.options)
+        self._billing, self._partial = billing_of(session.options), session.options.partial
         self.gate: IntentGate | None = None
         self._name, self._numbers = uuid.uuid4().hex[:24], itertools.count(1)
         self.open_exceptions: set[str] = set()
@@ -74,6 +74,7 @@ class Recorder:
                 *(row.id, row.key, row.shard, row.state, sending, token(row.shard)),
                 attempts=row.attempts + 1,
                 sent_at=now,
+                partial_policy=self._partial.value if row.sent_at is None else None,
             )
             for row in rows
         ]

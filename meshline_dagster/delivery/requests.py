@@ -12,7 +12,7 @@ from meshline_dagster.core.documents import ACCOUNTING_KINDS, Answer, Document, 
 from meshline_dagster.core.errors import GateError, MeshlineError, PlanChangedError
 from meshline_dagster.core.identity import sha256_hex
 from meshline_dagster.core.ledger import PostingState
-from meshline_dagster.core.partials import PartialPolicy
+from meshline_dagster.core.partials import PartialPolicy, policy_of
 from meshline_dagster.core.settle import Settled, after_answer, after_lookup, reversed_in_erp
 from meshline_dagster.delivery.holds import Holds
 from meshline_dagster.delivery.options import MissingCustomer
@@ -28,6 +28,22 @@ from meshline_dagster.store.postings import Posting
 __all__ = ["Requests"]
 
 _S = PostingState
+_FORGED = Settled(  # somebody changed it behind our back
+    *(
+        _S.DEAD,
+        "fingerprint_conflict",
+        "the payload in the ledger does not have the fingerprint that it was planned with",
+    ),
+    problem="fingerprint_conflict",
+)
+_UNCLEAR = Settled(
+    *(
+        _S.DEAD,
+        "partial",
+        "it is there in part, and the ledger does not say what was to become of that when it was sent",
+    ),
+    problem="partial_in_erp",
+)
 
 
 class Requests:
@@ -63,16 +79,18 @@ class Requests:
             before: the last posted row of each entity that has one.
         """
         idle: list[Posting] = []
-        forged: list[Posting] = []
+        refused: list[tuple[Posting, Settled]] = []
         rows: list[Posting] = []
         documents: list[Document] = []
         for row in batch:
             if self._holds.stops([row]) or self._pace.is_delayed:
                 continue
-            if sha256_hex(row.payload.encode()) != row.fingerprint:
-                forged.append(row)
+            policy = self._policy(row)
+            problem = _refusal(row, policy)
+            if problem is not None:
+                refused.append((row, problem))
                 continue
-            document = _document(row, _previous(row, before), self._options.partial)
+            document = _document(row, _previous(row, before), policy)
             if document is None:
                 idle.append(row)
             elif self._leases.covers(row.shard, self._timeout):
@@ -80,8 +98,8 @@ class Requests:
                 documents.append(document)
         if idle:
             await self._recorder.put_aside(idle, "nothing_to_cancel")
-        if forged:
-            await self._refuse(forged)
+        if refused:
+            await self._refuse(refused)
         if rows:
             await self._send(rows, documents)
 
@@ -114,7 +132,7 @@ class Requests:
                 attempts=row.attempts,
                 max_attempts=self._options.max_attempts,
                 now=started,
-                partial=self._options.partial,
+                partial=self._policy(row),
             )
             attempts.append(self._recorder.attempt(row, "look_up", started))
             self._recorder.settle(results, row, attempts[-1], settled, before=row.state, answer=settled.message)
@@ -234,16 +252,25 @@ class Requests:
         changes = [self._recorder.change(row, row.state, settled) for row in rows]
         await self._recorder.record(Results(now, changes, signals=signals))
 
-    async def _refuse(self, rows: Sequence[Posting]) -> None:
-        """The ledger's content is not what was fingerprinted: somebody changed it behind our back. It is never sent."""
+    def _policy(self, row: Posting) -> PartialPolicy:
+        """What is to become of this document if it is there in part."""
+        return policy_of(row.partial_policy, was_sent=row.sent_at is not None, current=self._options.partial)
+
+    async def _refuse(self, refused: Sequence[tuple[Posting, Settled]]) -> None:
+        """Rows that are not sent before a person has looked."""
         now = self._clock()
         results = Results(now)
-        attempts = [self._recorder.attempt(row, "refuse", now) for row in rows]
-        text = "the payload in the ledger does not have the fingerprint that it was planned with"
-        settled = Settled(_S.DEAD, "fingerprint_conflict", text, problem="fingerprint_conflict")
-        for row, attempt in zip(rows, attempts, strict=True):
-            self._recorder.settle(results, row, attempt, settled, before=row.state, answer=text)
+        attempts = [self._recorder.attempt(row, "refuse", now) for row, _ in refused]
+        for (row, settled), attempt in zip(refused, attempts, strict=True):
+            self._recorder.settle(results, row, attempt, settled, before=row.state, answer=settled.message)
         await self._recorder.record(results, attempts)
+
+
+def _refusal(row: Posting, policy: PartialPolicy) -> Settled | None:
+    """Why a person has to look before anything is sent; None: nothing is wrong."""
+    if sha256_hex(row.payload.encode()) != row.fingerprint:
+        return _FORGED
+    return _UNCLEAR if row.state is _S.PARTIAL and policy is PartialPolicy.ESCALATE else None
 
 
 def _matched(document: Document, there: Sequence[ErpDocument]) -> Answer:
@@ -267,7 +294,8 @@ def _document(row: Posting, previous: Posting | None, partial: PartialPolicy) ->
     What is there in part is brought about once more, or cancelled, under a key of its own: it is another request.
     """
     payload: dict[str, Any] = orjson.loads(row.payload)
-    if row.state is _S.PARTIAL and partial is PartialPolicy.REVERSE:
+    is_reversed = partial is PartialPolicy.REVERSE and row.document_kind is DocumentKind.SALES_ORDER
+    if row.state is _S.PARTIAL and is_reversed:
         payload["status"] = "cancelled"
         key = sha256_hex(f"{row.key}/reverse".encode())
         return Document(row.document_kind, row.external_id, key, row.event_id, "cancel", payload)

@@ -1,6 +1,7 @@
 """The blast radius, at the writer: one delivery takes back no more of what the ERP holds than goes without an approval.
 
-What is too much waits as a whole, instead of sending the first few and stopping then; everything else goes on.
+What is too much waits as a whole, instead of sending the first few and stopping then; everything else goes on. A new invoice waits with the
+credit note before it.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from meshline_dagster.store.approvals import Approval, request
 from meshline_dagster.store.counters import next_values
 from meshline_dagster.store.exceptions import Finding, raise_exceptions
 from meshline_dagster.store.postings import postings_of
-from meshline_dagster.store.reversals import held_by_erp, planned_reversals
+from meshline_dagster.store.reversals import follow_ups_behind, held_by_erp, planned_credits, planned_reversals
 
 __all__ = ["Excess", "ReversalGuard"]
 
@@ -39,12 +40,14 @@ class ReversalGuard:
         self._number: int | None = None
 
     def check(self, connection: Connection) -> Excess | None:
-        """Look at what a pass could take back; None lets it. Only a plan brings about more: under the same plan it costs nothing."""
+        """Look at what a pass could take back; None lets it. Only a plan brings about more cancellations: under the same plan these cost
+        nothing. Credit notes follow from what the run itself posts.
+        """
         options = self._session.options
         number = plan_number(connection, options)
-        if not options.reversals.is_set or number == self._number:
+        if not options.reversals.is_set or (number == self._number and options.billing is None):
             return None
-        found = planned_reversals(connection, options.destination)
+        found = self._planned(connection) if number != self._number else self._credits(connection)
         fresh = [one for one in found if one.posting_id not in self._let_through]
         all_of_run = [*self._let_through.values(), *fresh]
         needed = needs_held(all_of_run, options.reversals)
@@ -56,6 +59,13 @@ class ReversalGuard:
         self._number = number
         return None
 
+    def _planned(self, connection: Connection) -> list[Reversal]:
+        return planned_reversals(connection, self._session.options.destination) + self._credits(connection)
+
+    def _credits(self, connection: Connection) -> list[Reversal]:
+        options = self._session.options
+        return [] if options.billing is None else planned_credits(connection, options.destination)
+
     def hold(self, found: Excess) -> None:
         """Let them wait for an approval."""
         session = self._session
@@ -63,12 +73,13 @@ class ReversalGuard:
         with session.store.write() as connection:
             next_values(connection, f"plan:{destination}")  # whatever was read before is stale now
             wanted = {one.posting_id for one in found.reversals}
-            reversals = [one for one in planned_reversals(connection, destination) if one.posting_id in wanted]
+            reversals = [one for one in self._planned(connection) if one.posting_id in wanted]
             if not reversals:
                 return
             ids = [one.posting_id for one in reversals]
+            ids += [one for one in follow_ups_behind(connection, destination, ids) if one not in wanted]
             rows = postings_of(connection, ids)
-            subject = f"{len(rows)} reversals in one run: {found.problem}"
+            subject = f"{len(reversals)} reversals in one run: {found.problem}"
             asked = approval_of(ApprovalKind.REVERSALS, subject, rows, authors=session.actor, now=now)
             request(connection, [(asked, ids)])
             raise_exceptions(connection, [_finding(asked, reversals, found.problem)], now=now)
@@ -85,9 +96,9 @@ def _finding(asked: Approval, reversals: Sequence[Reversal], problem: str) -> Fi
         trace_key=asked.trace_key,
         origin="approval",
         code="too_many_reversals",
-        title=f"{len(reversals):,} orders would be reversed in {asked.destination}: they wait for approval",
+        title=f"{len(reversals):,} documents would be reversed in {asked.destination}: they wait for approval",
         detail=f"In one run, {problem}. Reversed: {total}. The biggest: {largest}.",
-        fix=f"Find out what cancels so many orders; then {command(asked)}.",
+        fix=f"Find out what cancels, or credits, so many orders; then {command(asked)}.",
         owner=asked.role,
         priority="P1",
         amount=amount,

@@ -43,7 +43,8 @@ class DocumentSettings(BaseModel):
         invoice_trigger: ``booking`` invoices from the order's date on, ``start`` from the first day on which one of its lines starts.
         invoices_from: orders booked before this day are invoiced elsewhere; required outside a sandbox.
         partial: what becomes of a document that is in the ERP in part: ``complete`` it, ``reverse`` an order that never stood (it is
-            cancelled, and a person asked), or ``escalate``. What holds anything that was not meant is always escalated.
+            cancelled, and a person asked), or ``escalate``. What holds anything that was not meant is always escalated. A posting keeps the policy under which
+            it was first sent.
         books_closed_through: the last day of the closed periods: documents are dated after it.
     """
 

@@ -65,7 +65,8 @@ class ApprovalSettings(BaseModel):
 
     Attributes:
         replays: whether the writes that a replay plans anew wait.
-        max_reversals: orders of the ERP that one run may cancel without an approval; null: any number.
+        max_reversals: orders of the ERP that one run may cancel, and credit notes of other orders that it may make, without an approval;
+            null: any number.
         max_reversal_share: the part of the orders that are open in the ERP, by count and by the money of each currency, that they may
             be, in [0, 1]; judged from ten reversals on. null: any part.
     """

@@ -12,10 +12,11 @@ from meshline_dagster.core.followups import BillingRow
 from meshline_dagster.core.identity import sha256_hex
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.store.bulk import among
+from meshline_dagster.store.exceptions import CLOSED
 from meshline_dagster.store.postings import Posting, postings_of
-from meshline_dagster.store.tables import billing_due, is_open, posting
+from meshline_dagster.store.tables import billing_due, exception_item, is_open, posting
 
-__all__ = ["billing_rows", "is_any_ripe", "put_off", "refused_follow_ups", "ripe_entities"]
+__all__ = ["billing_rows", "in_review", "is_any_ripe", "put_off", "refused_follow_ups", "ripe_entities"]
 
 _STORED = [name for name in BillingRow.__dataclass_fields__ if name != "is_intact"]
 _PAYLOAD = _STORED.index("payload")
@@ -40,6 +41,16 @@ def billing_rows(connection: Connection, destination: str, entity_keys: Sequence
         is_intact = sha256_hex(text.encode()) == fingerprint
         found[entity_key].append(replace(row, document_kind=kind, state=state, payload=payload, is_intact=is_intact))
     return found
+
+
+def in_review(connection: Connection, entity_keys: Sequence[str]) -> set[str]:
+    """Those of these orders whose newest state the rules keep from being posted until somebody has decided."""
+    query = select(exception_item.c.entity_key).where(
+        among(connection, exception_item.c.entity_key, entity_keys),
+        exception_item.c.origin == "disposition",
+        exception_item.c.status != CLOSED,
+    )
+    return set(connection.execute(query).scalars())
 
 
 def ripe_entities(

@@ -30,7 +30,7 @@ class Change(NamedTuple):
         before: the state that the row has.
         token: the fencing token under which it is made.
         due_at: when to look at the posting again; None when it is settled or due at once.
-        attempts, sent_at, erp_id, outcome, message, cause: None keeps what the row has.
+        attempts, sent_at, erp_id, outcome, message, cause, partial_policy: None keeps what the row has.
     """
 
     posting_id: int
@@ -46,6 +46,7 @@ class Change(NamedTuple):
     outcome: str | None = None
     message: str | None = None
     cause: str | None = None
+    partial_policy: str | None = None
 
     @classmethod
     def of(
@@ -79,7 +80,7 @@ class AttemptEnd(NamedTuple):
     answer: str
 
 
-_KEPT = ("attempts", "sent_at", "erp_id", "outcome", "message", "cause")
+_KEPT = ("attempts", "sent_at", "erp_id", "outcome", "message", "cause", "partial_policy")
 _CHANGE = Update(
     posting,
     "state = given.state, lease_token = given.lease_token, due_at = given.due_at, updated_at = given.updated_at, "
@@ -145,7 +146,7 @@ def change_states(connection: Connection, changes: Sequence[Change], *, actor: s
             (
                 *(change.posting_id, after, change.token, change.due_at, now),
                 *(change.attempts, change.sent_at, change.erp_id, change.outcome, change.message, change.cause),
-                change.before.value,
+                *(change.partial_policy, change.before.value),
             )
         )
         entries.append(audit.Entry(actor, f"posting.{after}", f"posting:{change.key}", _detail(change)))

@@ -48,7 +48,12 @@ __all__ = [
 
 
 class Posting(NamedTuple):
-    """A ledger row as the engine works with it; thousands are read in a pass, so its making is short."""
+    """A ledger row as the engine works with it; thousands are read in a pass, so its making is short.
+
+    Attributes:
+        partial_policy: the policy for documents that are there in part, as it was when this was first sent; None: it was not sent, or by
+            a version that did not keep it.
+    """
 
     id: int
     destination: str
@@ -78,6 +83,7 @@ class Posting(NamedTuple):
     message: str | None
     cause: str
     sent_at: datetime | None
+    partial_policy: str | None
 
 
 _FOLLOWING = [kind.value for kind in ACCOUNTING_KINDS]

@@ -1,14 +1,17 @@
 """What would be taken back, and what is open in the ERP, by the ledger's word."""
 
-from sqlalchemy import Connection, func, select
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, and_, func, select
 
 from meshline_dagster.core.approvals import CANCEL
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.reversals import Held, Reversal
-from meshline_dagster.store.tables import is_posted, is_reversal, posting, waiting_posting
+from meshline_dagster.store.bulk import among
+from meshline_dagster.store.tables import is_open, is_posted, is_reversal, posting, waiting_posting
 
-__all__ = ["held_by_erp", "planned_reversals"]
+__all__ = ["follow_ups_behind", "held_by_erp", "planned_credits", "planned_reversals"]
 
 
 def planned_reversals(connection: Connection, destination: str) -> list[Reversal]:
@@ -58,6 +61,75 @@ def planned_reversals(connection: Connection, destination: str) -> list[Reversal
         .order_by(posting.c.event_time, posting.c.id)
     )
     return [Reversal(*row) for row in connection.execute(query)]
+
+
+def planned_credits(connection: Connection, destination: str) -> list[Reversal]:
+    """Planned credit notes against what was invoiced before the amendment came, and that wait for no approval; oldest first.
+
+    The credit note of a cancellation is left out: the cancellation counts itself. A first load, or going live, credits what it has
+    invoiced itself: there the amendment was planned before the invoice was posted.
+    """
+    state, invoice = posting.alias("state"), posting.alias("invoice")
+    follows = and_(
+        state.c.destination == destination,
+        state.c.entity_key == posting.c.entity_key,
+        state.c.document_kind == DocumentKind.SALES_ORDER.value,
+        state.c.event_time == posting.c.event_time,
+    )
+    is_counted_already = (
+        select(state.c.id).where(follows, is_posted(state), state.c.operation == CANCEL).correlate(posting).exists()
+    )
+    was_invoiced = (
+        select(state.c.id)
+        .join(invoice, (invoice.c.destination == destination) & (invoice.c.entity_key == state.c.entity_key))
+        .where(
+            follows,
+            invoice.c.document_kind == DocumentKind.INVOICE.value,
+            is_posted(invoice),
+            invoice.c.updated_at < state.c.created_at,
+        )
+        .correlate(posting)
+        .exists()
+    )
+    query = (
+        select(posting.c.id, posting.c.entity_key, posting.c.amount, posting.c.currency)
+        .outerjoin(waiting_posting, waiting_posting.c.posting_id == posting.c.id)
+        .where(
+            posting.c.destination == destination,
+            is_open(posting),
+            posting.c.state == PostingState.PLANNED.value,
+            posting.c.document_kind == DocumentKind.CREDIT_NOTE.value,
+            waiting_posting.c.posting_id.is_(None),
+            ~is_counted_already,
+            was_invoiced,
+        )
+        .order_by(posting.c.event_time, posting.c.id)
+    )
+    return [Reversal(*row) for row in connection.execute(query)]
+
+
+def follow_ups_behind(connection: Connection, destination: str, credit_notes: Sequence[int]) -> list[int]:
+    """Ids of the planned invoices and credit notes that come after these credit notes and wait for no approval: they may not go without
+    them.
+    """
+    note = posting.alias("note")
+    query = (
+        select(posting.c.id)
+        .join(note, (note.c.destination == posting.c.destination) & (note.c.entity_key == posting.c.entity_key))
+        .outerjoin(waiting_posting, waiting_posting.c.posting_id == posting.c.id)
+        .where(
+            posting.c.destination == destination,
+            among(connection, note.c.id, credit_notes),
+            note.c.document_kind == DocumentKind.CREDIT_NOTE.value,
+            is_open(posting),
+            posting.c.state == PostingState.PLANNED.value,
+            posting.c.document_kind.in_([kind.value for kind in ACCOUNTING_KINDS]),
+            posting.c.id > note.c.id,
+            waiting_posting.c.posting_id.is_(None),
+        )
+        .distinct()
+    )
+    return list(connection.execute(query).scalars())
 
 
 def held_by_erp(connection: Connection, destination: str) -> Held:

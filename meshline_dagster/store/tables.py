@@ -163,6 +163,7 @@ posting = Table(
     Column("message", Text),
     Column("cause", String(40), nullable=False),
     Column("sent_at", UtcDateTime),
+    Column("partial_policy", String(10)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     UniqueConstraint("destination", "event_id", "revision"),

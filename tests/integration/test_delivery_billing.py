@@ -357,3 +357,19 @@ def test_a_backlog_waits_with_its_orders_but_not_with_their_invoices(ops):
         release(connection, options.destination, actor="finance", reason="looked at", now=datetime.now(UTC))
     run(ops, MemoryWriter(erp), options)
     assert len(billed(erp)) == 5
+
+
+def test_an_order_that_is_worth_less_than_nothing_is_for_finance_until_it_is_worth_something(ops):
+    erp, rows = MemoryErp(), [order(1), order(1, version=2, amount="-4"), order(1, version=3, amount="-5")]
+    post(ops, erp, rows[:1])
+    for known in (rows[:2], rows, rows):
+        post(ops, erp, known)
+        assert billed(erp) == {"1": Decimal(10)}
+        with ops.read() as connection:
+            [item] = exceptions(connection)
+        assert (item.code, item.owner, item.entity_key) == ("negative_bill", "finance", order(1).entity_key)
+    assert item.amount == Decimal(-5)
+    post(ops, erp, [*rows, order(1, version=4, amount="25")])
+    assert billed(erp) == {"1": Decimal(25)}
+    with ops.read() as connection:
+        assert exceptions(connection) == []

@@ -1,13 +1,16 @@
 """Documents that an ERP made in part: completed, reversed or escalated, as the workflow's policy says."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.followups import BillingPolicy
 from meshline_dagster.core.partials import PartialPolicy
+from meshline_dagster.delivery.session import utc_now
 from meshline_dagster.store.exceptions import exceptions
+from meshline_dagster.store.tables import posting
 from meshline_dagster.testing.memory_erp import Fault, MemoryErp, MemoryWriter
 from tests.integration.test_delivery_engine import OPTIONS, customer, order, plan_rows, run, states
 
@@ -98,3 +101,53 @@ def test_a_half_done_invoice_is_completed_or_left_to_a_person_but_never_cancelle
     post(ops, erp, [order(1)], replace(options, billing=BillingPolicy()))
     assert [one.status for one in erp.documents[INVOICE]] == [status]
     assert states(ops).get(state) == {"posted": 3, "dead": 1}[state]
+
+
+def left_half_done(ops, erp, options):
+    """An order of which only the header is there, and that the ERP is too busy to do anything about."""
+    faults = [Fault.HALF_DONE]
+    erp.faults = lambda document: None if document.kind is not ORDER else faults.pop(0) if faults else Fault.BUSY
+    post(ops, erp, [order(1)], replace(options, patience=1.0))
+    assert states(ops) == {"posted": 1, "partial": 1}
+    erp.faults = lambda _: None
+
+
+def later():
+    return utc_now() + timedelta(minutes=30)
+
+
+@pytest.mark.parametrize(
+    ("sent_under", "now_under", "status"),
+    [(COMPLETE, REVERSE, "open"), (REVERSE, COMPLETE, "cancelled"), (COMPLETE, ESCALATE, "open")],
+    ids=["complete", "reverse", "complete, not escalate"],
+)
+def test_a_posting_keeps_the_policy_under_which_it_was_sent(ops, sent_under, now_under, status):
+    erp = MemoryErp()
+    left_half_done(ops, erp, sent_under)
+    run(ops, MemoryWriter(erp), now_under, clock=later)
+    assert [one.status for one in erp.documents[ORDER]] == [status]
+
+
+def test_what_is_looked_up_under_another_policy_is_judged_by_its_own(ops):
+    erp = MemoryErp(faults=half_once(ORDER))
+    post(ops, erp, [order(1)], replace(COMPLETE, patience=0.0))
+    assert states(ops) == {"posted": 1, "unknown": 1}
+    run(ops, MemoryWriter(erp), REVERSE, clock=later)
+    assert [one.status for one in erp.documents[ORDER]] == ["open"]
+
+
+@pytest.mark.parametrize("waits", ["partial", "unknown"])
+def test_a_person_is_asked_before_anything_is_cancelled_that_does_not_say_under_which_policy_it_was_sent(ops, waits):
+    """As an earlier version left it in the ledger."""
+    erp = MemoryErp()
+    if waits == "partial":
+        left_half_done(ops, erp, COMPLETE)
+    else:
+        erp.faults = half_once(ORDER)
+        post(ops, erp, [order(1)], replace(COMPLETE, patience=0.0))
+    with ops.write() as connection:
+        connection.execute(posting.update().values(partial_policy=None))
+    run(ops, MemoryWriter(erp), REVERSE, clock=later)
+    assert states(ops) == {"posted": 1, "dead": 1}
+    assert [one.status for one in erp.documents[ORDER]] == ["partial"]
+    assert [item.code for item in open_items(ops)] == ["partial_in_erp"]

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from meshline_dagster.core.documents import Answer, DocumentKind, ErpDocument, ErpLine, Outcome
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, Answer, DocumentKind, ErpDocument, ErpLine, Outcome
 from meshline_dagster.core.ledger import PostingState as S
 from meshline_dagster.core.partials import PartialPolicy
 from meshline_dagster.core.settle import after_answer, after_lookup
@@ -131,3 +131,12 @@ def test_a_cancelled_document_means_reversed_only_where_that_is_the_policy():
     assert judged(cancelled).problem == "exists_with_different_status"
     settled = judged(cancelled, PartialPolicy.REVERSE)
     assert (settled.state, settled.problem) == (S.REJECTED, "partial_reversed")
+
+
+@pytest.mark.parametrize("kind", sorted(ACCOUNTING_KINDS))
+def test_an_invoice_that_somebody_cancelled_is_for_a_person_whatever_the_policy(kind):
+    """Nothing of ours cancels one: it would be no reversal of ours, and its order must wait."""
+    cancelled = [replace(half_done(), kind=kind, status="cancelled")]
+    for policy in PartialPolicy:
+        settled = judged(cancelled, policy, kind=kind)
+        assert (settled.state, settled.problem) == (S.DEAD, "exists_with_different_status")

@@ -96,7 +96,7 @@ def check_billing(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
     books: dict[str, Account] = {}
     for effect in _counting(records):
         account, order = books.setdefault(effect.entity, Account()), effect.entity
-        refused = _is_refused(records, order, effect.at)
+        refused = _is_refused(records, order, effect.at) or _was_refused_before(records, account, truth, effect)
         found = [*_before(account, effect, truth, refused), *account.book(effect), *_over_billed(account)]
         for check, text in found:
             yield Violation(check, order, f"{text} at {effect.at:.2f} s", order in late)
@@ -135,6 +135,17 @@ def _is_refused(records: ErpRecords, order: str, at: float) -> bool:
     return any(
         one.refused and one.bill is not None and one.entity == order and one.at <= at for one in records.received
     )
+
+
+def _was_refused_before(records: ErpRecords, account: Account, truth: Truth, effect: Effect) -> bool:
+    """Whether the ERP had refused a newer state of the order than it showed until then: before that is decided, nothing is billed."""
+    entity = truth.entities.get(effect.entity)
+    if entity is None or account.shown is None:
+        return False
+    shown = entity.position_of(account.shown.event_id)
+    refused = {one.event_id for one in records.received if one.refused and one.bill is None and one.at <= effect.at}
+    newer = [one.position for one in entity.published if one.event_id in refused]
+    return shown is not None and any(position > shown for position in newer)
 
 
 def _before(account: Account, effect: Effect, truth: Truth, refused: bool) -> Iterator[tuple[str, str]]:

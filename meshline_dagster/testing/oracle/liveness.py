@@ -51,6 +51,8 @@ def check_liveness(
         account = books.get(entity.external_id, Account())
         undecided = account.shown if "restatement_candidate" in codes else None
         bill = wrongly_billed(account, entity, truth, ended if undecided is None else undecided.at)
+        if "rejected" in codes and _is_newest_refused(entity, account):
+            bill = None
         twice = any(len(shown[one]) > 1 for one in (*account.documents, *[held.external_id for held in there]))
         causes = _Causes(late=entity.external_id in late, twice=twice, bill=bill, refused=entity.external_id in refused)
         found += _entity(entity, there, codes, truth, causes)
@@ -107,6 +109,12 @@ def _newest(
     if not _shows(entity, wanted, there):
         text = f"should show {wanted.content}, shows {[str(held.content) for held in there] or 'nothing'}"
         yield Violation("lost", entity.external_id, text, late)
+
+
+def _is_newest_refused(entity: EntityTruth, account: Account) -> bool:
+    """The ERP refuses a state that is newer than what it shows: until somebody has decided, nothing more is billed."""
+    shown = None if account.shown is None else entity.position_of(account.shown.event_id)
+    return any(not one.accepted and (shown is None or one.position > shown) for one in entity.published)
 
 
 def _is_given_up(codes: AbstractSet[str]) -> bool:

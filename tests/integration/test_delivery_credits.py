@@ -1,0 +1,91 @@
+"""Credit notes count among what one run may take back of what the ERP holds."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from meshline_dagster.core.reversals import ReversalLimits
+from meshline_dagster.governance.decisions import approve, reject
+from meshline_dagster.store.approvals import approvals, waiting
+from meshline_dagster.store.exceptions import exceptions
+from meshline_dagster.testing.memory_erp import MemoryErp, MemoryWriter
+from tests.integration.test_delivery_billing import BILLED, REBILLED, billed, kinds, post, run
+from tests.integration.test_delivery_engine import order
+
+FEW = ReversalLimits(count=2)
+
+
+def amended(count):
+    return [order(number, version=2, amount="7") for number in range(count)]
+
+
+def cancelled(count):
+    return [replace(order(n, version=2, status="cancelled"), operation="cancel") for n in range(count)]
+
+
+def invoiced(store, erp, options, count=3):
+    rows = [order(number) for number in range(count)]
+    post(store, erp, rows, options)
+    return rows
+
+
+def decide(store, how):
+    with store.write() as connection:
+        [asked] = approvals(connection)
+        found = waiting(connection, asked)
+        how(connection, asked, actor="cli:ben", reason="looked", now=datetime.now(UTC))
+    return [row.document_kind.value for row in found]
+
+
+def too_many(store):
+    with store.read() as connection:
+        return [one for one in exceptions(connection) if one.code == "too_many_reversals"]
+
+
+@pytest.mark.parametrize("policy", [BILLED, REBILLED], ids=["amend_in_place", "credit_and_rebill"])
+def test_more_credit_notes_than_one_run_may_make_wait_with_what_follows_until_somebody_approves(ops, policy):
+    options, erp = replace(policy, reversals=FEW), MemoryErp()
+    rows = invoiced(ops, erp, options)
+    post(ops, erp, [*rows, *amended(3)], options)
+    assert set(billed(erp).values()) == {Decimal(10)}
+    [item] = too_many(ops)
+    assert (item.priority, item.amount, item.currency) == ("P1", Decimal(30), "USD")
+    assert "3 reversals, 2 are allowed" in item.detail
+    assert run(ops, MemoryWriter(erp), options).outcomes == {}
+    assert sorted(decide(ops, approve)) == ["credit_note"] * 3 + ["invoice"] * 3
+    run(ops, MemoryWriter(erp), options)
+    assert set(billed(erp).values()) == {Decimal(7)}
+    assert too_many(ops) == []
+
+
+def test_what_one_run_may_credit_needs_no_approval(ops):
+    options, erp = replace(BILLED, reversals=FEW), MemoryErp()
+    rows = invoiced(ops, erp, options)
+    post(ops, erp, [*rows, *amended(2)], options)
+    assert billed(erp) == {"0": Decimal(7), "1": Decimal(7), "2": Decimal(10)}
+
+
+def test_credit_notes_that_are_refused_take_the_new_invoices_with_them(ops):
+    options, erp = replace(BILLED, reversals=FEW), MemoryErp()
+    rows = invoiced(ops, erp, options)
+    post(ops, erp, [*rows, *amended(3)], options)
+    decide(ops, reject)
+    assert run(ops, MemoryWriter(erp), options).outcomes == {}
+    assert set(billed(erp).values()) == {Decimal(10)}
+
+
+def test_the_credit_note_of_a_cancellation_is_counted_with_it_and_not_once_more(ops):
+    options, erp = replace(BILLED, reversals=FEW), MemoryErp()
+    rows = invoiced(ops, erp, options)
+    post(ops, erp, [*rows, *cancelled(2)], options)
+    assert billed(erp) == {"0": Decimal(0), "1": Decimal(0), "2": Decimal(10)}
+    assert too_many(ops) == []
+
+
+def test_a_first_load_credits_what_it_has_invoiced_itself(ops):
+    options, erp = replace(BILLED, reversals=FEW), MemoryErp()
+    post(ops, erp, [*(order(number) for number in range(3)), *amended(3)], options)
+    assert set(billed(erp).values()) == {Decimal(7)}
+    assert kinds(erp).count("credit_note") == 3
