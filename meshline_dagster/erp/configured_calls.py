@@ -37,6 +37,7 @@ class Call:
     Attributes:
         references: fields that name other documents whose ids in the ERP it needs.
         id_at, id_header: where its answer shows the document's id; neither: the answer shows the document.
+        shows: what a change's answer has; None: the document.
     """
 
     method: str
@@ -47,6 +48,7 @@ class Call:
     references: frozenset[str]
     id_at: Pointer | None = None
     id_header: str | None = None
+    shows: Pointer | None = None
 
     def request(self, values: Mapping[str, Any]) -> Sent:
         """Fill everything in. The same values give the same bytes.
@@ -108,6 +110,7 @@ def _compile(request: Request, kind: DocumentKind, whole: ErpApi, *, where: str,
         references=frozenset(wanted),
         id_at=None if request.id_at is None else pointer(request.id_at),
         id_header=request.id_header,
+        shows=None if request.shows is None else pointer(request.shows),
     )
 
 

@@ -17,6 +17,7 @@ from meshline_dagster.erp.configured_calls import Call, Sent, fields_of
 from meshline_dagster.erp.configured_documents import as_text
 from meshline_dagster.erp.configured_interface import Interface, Kind
 from meshline_dagster.erp.configured_session import Session
+from meshline_dagster.erp.configured_text import MISSING
 from meshline_dagster.erp.rest_answers import is_done
 
 __all__ = ["bring_about", "look_up"]
@@ -119,12 +120,20 @@ class _Posting:
             return await self._taken(reply)
         if reply.means != "done":
             return _as_answer(reply, erp_id)
-        erp_id = erp_id or self._id_in(reply, call)
+        return self._made(reply, call) if erp_id is None else self._changed(reply, operation, erp_id)
+
+    def _made(self, reply: Reply, call: Call) -> Answer:
+        erp_id = self._id_in(reply, call)
         if not erp_id:
             text = "the ERP confirms a document without an id"
             return Answer(Outcome.UNKNOWN, message=text, raw=reply.raw)
-        outcome = Outcome.CREATED if operation == "create" else Outcome.UPDATED
-        return Answer(outcome, erp_id=erp_id, raw=reply.raw)
+        return Answer(Outcome.CREATED, erp_id=erp_id, raw=reply.raw)
+
+    def _changed(self, reply: Reply, operation: str, erp_id: str) -> Answer:
+        if self._is_done(reply, operation, erp_id):
+            return Answer(Outcome.UPDATED, erp_id=erp_id, raw=reply.raw)
+        text = f"the answer does not show the document; say in {operation}.shows what it shows instead"
+        return Answer(Outcome.UNKNOWN, erp_id=erp_id, message=text, raw=reply.raw)
 
     async def _prepare(self, call: Call) -> Sent | Answer:
         """What goes out; an answer when it cannot."""
@@ -146,13 +155,14 @@ class _Posting:
         reply = await self._step("confirm")
         if isinstance(reply, Answer):
             return replace(reply, outcome=Outcome.UNKNOWN, erp_id=made.erp_id)
-        if reply.means == "done":
+        if self._is_done(reply, "confirm", made.erp_id):
             return made
         if reply.means == "rejected" and is_new and "discard" in self._kind.calls:
             removed = await self._step("discard")
-            if isinstance(removed, Reply) and removed.means == "done":
+            if isinstance(removed, Reply) and self._is_done(removed, "discard", made.erp_id):
                 return _as_answer(reply, None)
-        text = f"the draft is there, and is not confirmed: {reply.message}"
+        words = reply.message or "the answer does not show it; say in confirm.shows what it shows instead"
+        text = f"the draft is there, and is not confirmed: {words}"
         return Answer(Outcome.UNKNOWN, erp_id=made.erp_id, message=text, field=reply.field, raw=reply.raw)
 
     async def _step(self, name: str) -> Reply | Answer:
@@ -199,6 +209,17 @@ class _Posting:
                 raise BodyError(f"the ERP has {len(found) or 'no'} {kind.value}s with the external id {name}", field)
             ids[erp_id_name(field)] = self._interface.kinds[kind].id_at(found[0].raw)
         return ids
+
+    def _is_done(self, reply: Reply, operation: str, erp_id: str) -> bool:
+        return reply.means == "done" and self._shows(reply, self._kind.calls[operation], erp_id)
+
+    def _shows(self, reply: Reply, call: Call, erp_id: str) -> bool:
+        """Whether an answer to a change is the ERP's own word: it shows the document, or what the configuration says, or is a 204."""
+        if reply.is_blank:
+            return reply.is_no_content
+        if call.shows is not None:
+            return call.shows(reply.body) not in (MISSING, None)
+        return as_text(self._kind.id_at(self._kind.shown_at(reply.body))) == erp_id
 
     def _id_in(self, reply: Reply, call: Call) -> str | None:
         if call.id_header is not None:

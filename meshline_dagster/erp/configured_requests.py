@@ -39,6 +39,7 @@ class Request(ApiModel):
         body: a tree of JSON; see :mod:`~meshline_dagster.erp.configured_bodies`.
         id_at: where the answer shows the document's id; ``id_header`` instead: a header whose last path segment it is. Without both, the
             answer shows the document itself, under ``shown_at``.
+        shows: what the answer of a change must have to count, where it does not show the document itself.
     """
 
     method: Method = "POST"
@@ -48,6 +49,7 @@ class Request(ApiModel):
     body: Any = None
     id_at: PointerText | None = None
     id_header: str | None = None
+    shows: PointerText | None = None
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
