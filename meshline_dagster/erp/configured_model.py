@@ -131,6 +131,7 @@ class AnswersApi(ApiModel):
     """What statuses and bodies mean. Rules come first, in their order; then the lists; every other status is unknown, and looked up.
 
     Attributes:
+        retry: after which the ERP has surely done nothing. A 503 seldom says so: a proxy sends it also while the ERP is at work.
         message, field: where the ERP's own words stand, and the field that it names; the first place that has something.
         fields: the ERP's names for our fields.
     """
@@ -138,7 +139,7 @@ class AnswersApi(ApiModel):
     done: tuple[int, ...] = (200, 201, 204)
     exists: tuple[int, ...] = ()
     rejected: tuple[int, ...] = (400, 404, 405, 410, 413, 415, 422)
-    retry: tuple[int, ...] = (412, 423, 429, 503)
+    retry: tuple[int, ...] = (429,)
     rules: tuple[AnswerRule, ...] = ()
     message: tuple[PointerText, ...] = ()
     field: tuple[PointerText, ...] = ()

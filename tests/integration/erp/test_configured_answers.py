@@ -167,6 +167,32 @@ def test_a_page_of_somebody_in_between_neither_makes_nor_refuses(answer, outcome
         assert post(writer, FIRST).outcome is outcome
 
 
+UNAVAILABLE = {"Retry-After": "7"}
+
+
+@pytest.mark.parametrize(
+    ("status", "listed", "outcome"),
+    [
+        (429, {}, Outcome.RETRY),
+        (503, {}, Outcome.UNKNOWN),
+        (412, {}, Outcome.UNKNOWN),
+        (423, {}, Outcome.UNKNOWN),
+        (503, {"retry": [412, 429, 503]}, Outcome.RETRY),
+        (412, {"retry": [412, 429, 503]}, Outcome.RETRY),
+        (429, {"retry": []}, Outcome.UNKNOWN),
+    ],
+)
+@pytest.mark.parametrize("document", [FIRST, SECOND])
+def test_only_a_status_that_is_named_says_that_nothing_was_done(document, status, listed, outcome):
+    answer = JSONResponse({}, status, headers=UNAVAILABLE)
+    kind = changes()
+    del kind["confirm"], kind["discard"]
+    rows = [shown()] if document is SECOND else []
+    with told(Erp(rows, create=answer, amend=answer), kind, answers=listed) as writer:
+        settled = post(writer, document)
+    assert (settled.outcome, settled.retry_after) == (outcome, 7 if outcome is Outcome.RETRY else None)
+
+
 @pytest.mark.parametrize("status", [200, 404])
 def test_a_page_is_no_answer_to_a_question(status):
     with (
