@@ -64,7 +64,7 @@ class Paging(ApiModel):
     Attributes:
         type: ``single``: there is none. ``cursor``: the value at ``at`` goes into the query as ``parameter``. ``next_link``: the address at
             ``at``. ``offset``: the number of rows to leave out goes into the query as ``parameter``.
-        page_size: rows on a full page; the request says so itself, with ``{page_size}``.
+        page_size: rows on a full page; the request says so itself, with ``{page_size}``. Of ``single`` it may also be the ERP's own limit.
     """
 
     type: Literal["single", "cursor", "next_link", "offset"] = "single"
