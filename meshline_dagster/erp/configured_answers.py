@@ -1,6 +1,7 @@
 """What a configured ERP's answers mean.
 
-Only an answer that the configuration lists settles a request; every other one is unknown, and the engine looks it up.
+Only an answer that the configuration lists settles a request; every other one is unknown, and the engine looks it up. So is a page
+that is no JSON, whatever its status: a log-in page, or one of a proxy in between, is no word of the ERP.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,6 +19,8 @@ __all__ = ["Answers", "Reply", "as_error"]
 
 _MESSAGE_CHARACTERS = 500
 _CREDENTIALS = frozenset({401, 403})
+_NO_CONTENT = 204
+_WORDS_OF_THE_ERP = frozenset({"done", "exists", "rejected"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class Reply:
     Attributes:
         means: ``done``, ``exists``, ``rejected``, ``retry``, ``unknown`` or ``credentials``.
         message: the ERP's own words. field: ours, or the ERP's where no name of ours is known for it.
+        is_blank: the answer has no body.
     """
 
     means: str
@@ -36,6 +40,12 @@ class Reply:
     message: str
     field: str | None = None
     retry_after: float | None = None
+    is_blank: bool = False
+
+    @property
+    def is_no_content(self) -> bool:
+        """Empty, and says so: the one way to confirm without showing anything."""
+        return self.is_blank and self.status == _NO_CONTENT
 
     @property
     def raw(self) -> dict[str, Any]:
@@ -58,13 +68,17 @@ class Answers:
     def understand(self, response: Response) -> Reply:
         """One answer."""
         body, status = decode(response.content), response.status_code
+        is_blank = not response.content.strip()
         means, field = self._means.get(status, "unknown"), None
         for statuses, matches, rule in self._rules:
             if status in statuses and matches(body):
                 means, field = rule.means, rule.field
                 break
+        if means in _WORDS_OF_THE_ERP and body is None and not is_blank:
+            text = f"HTTP {status} with a page that is no JSON, as of a log-in or a proxy; check base_url"
+            return Reply("unknown", None, response.headers, status, text)
         if means == "done":
-            return Reply(means, body, response.headers, status, "")
+            return Reply(means, body, response.headers, status, "", is_blank=is_blank)
         words = _first(self._message, body) or f"HTTP {status} {response.reason_phrase}".strip()
         named = _first(self._field, body)
         field = field or (None if named is None else self._fields.get(named, named))

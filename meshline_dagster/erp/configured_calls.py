@@ -37,6 +37,8 @@ class Call:
     Attributes:
         references: fields that name other documents whose ids in the ERP it needs.
         id_at, id_header: where its answer shows the document's id; neither: the answer shows the document.
+        takes_revision: it names the document's revision.
+        shows: what a change's answer has; None: the document.
     """
 
     method: str
@@ -45,8 +47,10 @@ class Call:
     headers: Mapping[str, Template]
     body: Builder | None
     references: frozenset[str]
+    takes_revision: bool = False
     id_at: Pointer | None = None
     id_header: str | None = None
+    shows: Pointer | None = None
 
     def request(self, values: Mapping[str, Any]) -> Sent:
         """Fill everything in. The same values give the same bytes.
@@ -106,8 +110,10 @@ def _compile(request: Request, kind: DocumentKind, whole: ErpApi, *, where: str,
         headers=compile_texts(request.headers, names, f"{where}.headers"),
         body=body,
         references=frozenset(wanted),
+        takes_revision=_takes_revision(request),
         id_at=None if request.id_at is None else pointer(request.id_at),
         id_header=request.id_header,
+        shows=None if request.shows is None else pointer(request.shows),
     )
 
 
@@ -135,9 +141,13 @@ def _check_of_one(request: Request, api: DocumentApi, where: str) -> None:
         request.body
     ):
         raise ValueError(f"{where}.path: nothing says which document is meant: write {{id}} into it")
-    takes_revision = any("{revision}" in text for text in texts) or "revision" in taken_fields(request.body)
-    if takes_revision and api.shown.revision is None:
+    if _takes_revision(request) and api.shown.revision is None:
         raise ValueError(f"{where}: it takes the revision, and shown.revision does not say where the ERP shows it")
+
+
+def _takes_revision(request: Request) -> bool:
+    texts = [request.path, *request.query.values(), *request.headers.values()]
+    return any("{revision}" in text for text in texts) or "revision" in taken_fields(request.body)
 
 
 def taken_fields(tree: Any) -> set[str]:

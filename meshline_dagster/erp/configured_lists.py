@@ -1,6 +1,7 @@
 """What a configured ERP shows of one kind of document: look-ups by external id, and what changed, oldest first."""
 
 import asyncio
+import unicodedata
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -46,14 +47,34 @@ class Lists:
         """All documents that carry one of the external ids."""
         found: list[ErpDocument] = []
         for start in range(0, len(wanted), self._asked.at_once):
-            ids = wanted[start : start + self._asked.at_once]
-            sent: Sent | None = self._find.first({**fixed, "external_ids": self._filter(ids)}, self._content(ids))
-            while sent is not None:
-                rows, sent = await self._find.page(session, sent)
-                page = await self._whole(session, fixed, rows)
-                self._check_filter(page, ids)
-                found += page
+            found += await self._find_all(session, fixed, wanted[start : start + self._asked.at_once])
         return found
+
+    async def _find_all(self, session: Session, fixed: Mapping[str, str], ids: Sequence[str]) -> list[ErpDocument]:
+        """An answer that shows some may be cut at a number of rows that nobody knows. So what it does not show is asked for again, until
+        an answer shows nothing at all, or shows all.
+        """
+        found: list[ErpDocument] = []
+        left = [ids]
+        while left:
+            asked = left.pop()
+            shown = await self._show(session, fixed, asked)
+            found += (ours := [one for one in shown if one.external_id in asked])
+            there = {one.external_id for one in ours}
+            missing = [one for one in asked if one not in there]
+            if shown and missing and len(asked) > 1:
+                left += [missing] if there else [[one] for one in missing]
+        return found
+
+    async def _show(self, session: Session, fixed: Mapping[str, str], ids: Sequence[str]) -> list[ErpDocument]:
+        shown: list[ErpDocument] = []
+        sent: Sent | None = self._find.first({**fixed, "external_ids": self._filter(ids)}, self._content(ids))
+        while sent is not None:
+            rows, sent = await self._find.page(session, sent)
+            page = await self._whole(session, fixed, rows)
+            self._check_filter(page, ids)
+            shown += page
+        return shown
 
     async def read(
         self, session: Session, fixed: Mapping[str, str], since: datetime | None
@@ -132,8 +153,12 @@ class Lists:
         return orjson.dumps({key: list(ids) if value == named else value for key, value in self._asked.body.items()})
 
     def _check_filter(self, page: Sequence[ErpDocument], ids: Sequence[str]) -> None:
-        """An ERP that does not know a filter may show everything: then one page would say nothing about the rest."""
-        others = [one.external_id for one in page if one.external_id not in ids]
+        """An ERP that does not know a filter may show everything: then one page would say nothing about the rest.
+
+        One that searches without regard to case or accents shows what we leave out.
+        """
+        alike = {_folded(one) for one in ids}
+        others = [one.external_id for one in page if _folded(one.external_id) not in alike]
         if others:
             raise SourceError(
                 f"a look-up of {len(ids)} external ids shows {others[0]!r}, which was not asked for: the ERP does not understand the filter "
@@ -142,6 +167,12 @@ class Lists:
 
     def _key(self, row: Any) -> tuple[str, str]:
         return as_text(self._id(row)) or "", as_text(self._stamp(row)) or ""
+
+
+def _folded(external_id: str) -> str:
+    """As a database that disregards case, accents and spaces at the end compares it."""
+    parts = unicodedata.normalize("NFKD", external_id.casefold())
+    return "".join(one for one in parts if not unicodedata.combining(one)).strip()
 
 
 class _Detail:

@@ -70,7 +70,7 @@ class DocumentApi(ApiModel):
         create: makes one. amend: gives it another content. cancel: takes it back.
         confirm: makes a draft count, where the ERP creates drafts. discard: removes a draft whose confirmation was refused.
         detail: shows one whole, where lists do not.
-        shown_at: where the document stands in the answer to ``create`` and ``amend``.
+        shown_at: where the document stands in the answer to a writing call.
     """
 
     create: Request
@@ -95,6 +95,10 @@ class DocumentApi(ApiModel):
             raise ValueError("discard: only a draft is removed, so there is nothing to remove without confirm")
         if self.cancel and "cancelled" not in statuses:
             raise ValueError("cancel: say in shown.status.map which status is cancelled")
+        if self.create.shows is not None:
+            raise ValueError(
+                "create: its answer shows the document's id, and that is what counts; only the others have shows"
+            )
         for name in ("amend", "cancel", "confirm", "discard"):
             request: Request | None = getattr(self, name)
             if request is not None and (request.id_at or request.id_header):
@@ -127,6 +131,7 @@ class AnswersApi(ApiModel):
     """What statuses and bodies mean. Rules come first, in their order; then the lists; every other status is unknown, and looked up.
 
     Attributes:
+        retry: after which the ERP has surely done nothing. A 503 seldom says so: a proxy sends it also while the ERP is at work.
         message, field: where the ERP's own words stand, and the field that it names; the first place that has something.
         fields: the ERP's names for our fields.
     """
@@ -134,7 +139,7 @@ class AnswersApi(ApiModel):
     done: tuple[int, ...] = (200, 201, 204)
     exists: tuple[int, ...] = ()
     rejected: tuple[int, ...] = (400, 404, 405, 410, 413, 415, 422)
-    retry: tuple[int, ...] = (412, 423, 429, 503)
+    retry: tuple[int, ...] = (429,)
     rules: tuple[AnswerRule, ...] = ()
     message: tuple[PointerText, ...] = ()
     field: tuple[PointerText, ...] = ()

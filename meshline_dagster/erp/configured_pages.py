@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from meshline_dagster.core.errors import SourceError
+from meshline_dagster.core.errors import ConfigError, SourceError
+from meshline_dagster.erp.configured_answers import Reply
 from meshline_dagster.erp.configured_calls import Sent, compile_texts
+from meshline_dagster.erp.configured_cuts import asked_limit, says_more, says_total
 from meshline_dagster.erp.configured_documents import as_text
-from meshline_dagster.erp.configured_requests import ListRequest
+from meshline_dagster.erp.configured_requests import Find, ListRequest
 from meshline_dagster.erp.configured_session import Session
 from meshline_dagster.erp.configured_text import Pointer, Template, pointer
 
@@ -21,6 +23,7 @@ class Pages:
     Attributes:
         where: its place in the configuration, for messages.
         paging: ``single``, ``cursor``, ``next_link`` or ``offset``.
+        limit: of ``single``, the number of rows at which an answer may be cut; None: it is not known.
     """
 
     where: str
@@ -33,6 +36,7 @@ class Pages:
     next_at: Pointer
     parameter: str
     page_size: str
+    limit: int | None
 
     def first(self, values: Mapping[str, str], content: bytes | None = None) -> Sent:
         """The request for the first page."""
@@ -50,8 +54,10 @@ class Pages:
 
         Raises:
             TransientError, AuthError, SourceError: there is no such answer, or it is no list.
+            ConfigError: it may be cut, and nothing says how to get the rest.
         """
-        body = await session.ask(sent)
+        reply = await session.answer(sent)
+        body = reply.body
         rows = self.rows_at(body)
         if not isinstance(rows, list):
             raise SourceError(
@@ -60,7 +66,25 @@ class Pages:
         following = self._following(session, sent, body, rows)
         if following == sent:
             raise SourceError(f"the page after {sent.path} is itself; correct {self.where}.paging")
+        if following is None:
+            self._check_whole(sent, reply, rows)
         return rows, following
+
+    def _check_whole(self, sent: Sent, reply: Reply, rows: Sequence[Any]) -> None:
+        """After the last page: does anything say that it was not the last?"""
+        where = says_more(reply.body, reply.headers)
+        if where is None and self.paging == "single":
+            where = says_total(reply.body, len(rows))
+        if where is not None:
+            raise ConfigError(
+                f"the answer to {sent.method} {sent.path} says in {where} that it does not show all; set {self.where}.paging so that the "
+                "rest is asked for"
+            )
+        if self.limit is not None and len(rows) >= self.limit:
+            raise ConfigError(
+                f"the answer to {sent.method} {sent.path} shows {len(rows)} rows, as many as it may have, so that others may be missing: "
+                f"set {self.where}.paging to cursor, next_link or offset, or raise its page_size"
+            )
 
     def _following(self, session: Session, sent: Sent, body: Any, rows: Sequence[Any]) -> Sent | None:
         params = dict(sent.params or {})
@@ -86,9 +110,16 @@ def compile_pages(request: ListRequest, where: str, names: Sequence[str]) -> Pag
     """
     paging = request.paging
     says_size = any("{page_size}" in text for text in [request.path, *request.query.values()])
-    if says_size != (paging.page_size is not None):
+    is_single = paging.type == "single"
+    if says_size != (paging.page_size is not None) and (says_size or not is_single):
         raise ValueError(
             f"{where}: {{page_size}} in the query and paging.page_size go together; one of them is missing"
+        )
+    limit = asked_limit(request) if is_single else None
+    if isinstance(request, Find) and limit is not None and request.at_once >= limit:
+        raise ValueError(
+            f"{where}.at_once: {request.at_once} documents do not surely fit into one answer of {limit} rows at most, and paging is single: "
+            f"set at_once below {limit}, or another paging"
         )
     known = ("company", "page_size", *names)
     return Pages(
@@ -102,4 +133,5 @@ def compile_pages(request: ListRequest, where: str, names: Sequence[str]) -> Pag
         next_at=pointer(paging.at or ""),
         parameter=paging.parameter or "",
         page_size=str(paging.page_size or ""),
+        limit=limit,
     )

@@ -17,10 +17,12 @@ from meshline_dagster.erp.configured_calls import Call, Sent, fields_of
 from meshline_dagster.erp.configured_documents import as_text
 from meshline_dagster.erp.configured_interface import Interface, Kind
 from meshline_dagster.erp.configured_session import Session
+from meshline_dagster.erp.configured_text import MISSING
 from meshline_dagster.erp.rest_answers import is_done
 
 __all__ = ["bring_about", "look_up"]
 
+_STEPS = ("confirm", "discard")
 _OUTCOMES = {"rejected": Outcome.REJECTED, "retry": Outcome.RETRY, "credentials": Outcome.RETRY}
 
 
@@ -82,10 +84,9 @@ class _Posting:
         answer = await self._send(operation, erp_id=have.erp_id)
         if answer.outcome is not Outcome.UPDATED or operation != "amend" or "confirm" not in self._kind.calls:
             return answer
-        try:
-            [now] = await self._there()
-        except (MeshlineError, ValueError) as error:
-            return Answer(Outcome.UNKNOWN, erp_id=have.erp_id, message=f"amended, and then not to be seen: {error}")
+        now = await self._seen_again(have.erp_id)
+        if isinstance(now, Answer):
+            return now
         return await self._confirm(answer, is_new=False) if now.status == "partial" else answer
 
     async def _go_on(self, found: Sequence[ErpDocument]) -> Answer:
@@ -109,7 +110,7 @@ class _Posting:
     async def _send(self, operation: str, *, erp_id: str | None = None) -> Answer:
         """The request itself."""
         call = self._kind.calls[operation]
-        sent = await self._prepare(call)
+        sent = await self._prepare(call, *(() if operation == "cancel" else self._steps()))
         if isinstance(sent, Answer):
             return sent
         reply = await self._session.tell(sent)
@@ -119,17 +120,30 @@ class _Posting:
             return await self._taken(reply)
         if reply.means != "done":
             return _as_answer(reply, erp_id)
-        erp_id = erp_id or self._id_in(reply, call)
+        return self._made(reply, call) if erp_id is None else self._changed(reply, operation, erp_id)
+
+    def _made(self, reply: Reply, call: Call) -> Answer:
+        erp_id = self._id_in(reply, call)
         if not erp_id:
             text = "the ERP confirms a document without an id"
             return Answer(Outcome.UNKNOWN, message=text, raw=reply.raw)
-        outcome = Outcome.CREATED if operation == "create" else Outcome.UPDATED
-        return Answer(outcome, erp_id=erp_id, raw=reply.raw)
+        self._values["revision"] = self._revision(self._kind.shown_at(reply.body))
+        return Answer(Outcome.CREATED, erp_id=erp_id, raw=reply.raw)
 
-    async def _prepare(self, call: Call) -> Sent | Answer:
-        """What goes out; an answer when it cannot."""
+    def _changed(self, reply: Reply, operation: str, erp_id: str) -> Answer:
+        if self._is_done(reply, operation, erp_id):
+            return Answer(Outcome.UPDATED, erp_id=erp_id, raw=reply.raw)
+        text = f"the answer does not show the document; say in {operation}.shows what it shows instead"
+        return Answer(Outcome.UNKNOWN, erp_id=erp_id, message=text, raw=reply.raw)
+
+    async def _prepare(self, call: Call, *following: Call) -> Sent | Answer:
+        """What goes out; an answer when it cannot.
+
+        Args:
+            following: calls after it, whose references are looked up before anything is sent.
+        """
         try:
-            self._values |= await self._references(call)
+            self._values |= await self._references(call, *following)
             sent = call.request(self._values)
         except BodyError as error:
             return Answer(Outcome.REJECTED, message=str(error), field=error.field)
@@ -143,23 +157,48 @@ class _Posting:
         """Make a draft count. A refusal leaves nothing behind where the draft is ours and can be removed."""
         assert made.erp_id is not None
         self._values["id"] = made.erp_id
+        if self._lacks_revision():
+            seen = await self._seen_again(made.erp_id)
+            if isinstance(seen, Answer):
+                return seen
         reply = await self._step("confirm")
         if isinstance(reply, Answer):
             return replace(reply, outcome=Outcome.UNKNOWN, erp_id=made.erp_id)
-        if reply.means == "done":
+        if self._is_done(reply, "confirm", made.erp_id):
             return made
         if reply.means == "rejected" and is_new and "discard" in self._kind.calls:
             removed = await self._step("discard")
-            if isinstance(removed, Reply) and removed.means == "done":
+            if isinstance(removed, Reply) and self._is_done(removed, "discard", made.erp_id):
                 return _as_answer(reply, None)
-        text = f"the draft is there, and is not confirmed: {reply.message}"
+        words = reply.message or "the answer does not show it; say in confirm.shows what it shows instead"
+        text = f"the draft is there, and is not confirmed: {words}"
         return Answer(Outcome.UNKNOWN, erp_id=made.erp_id, message=text, field=reply.field, raw=reply.raw)
 
-    async def _step(self, name: str) -> Reply | Answer:
+    def _lacks_revision(self) -> bool:
+        return not self._values.get("revision") and any(call.takes_revision for call in self._steps())
+
+    def _steps(self) -> list[Call]:
+        """What may follow upon the request, where the ERP makes drafts."""
+        return [self._kind.calls[name] for name in _STEPS if name in self._kind.calls]
+
+    async def _seen_again(self, erp_id: str) -> ErpDocument | Answer:
+        """The document as it is after a request of ours, from which its next revision is known."""
         try:
-            return await self._session.tell(self._kind.calls[name].request(self._values))
+            [now] = await self._there()
+        except (MeshlineError, ValueError) as error:
+            return Answer(Outcome.UNKNOWN, erp_id=erp_id, message=f"written, and then not to be seen: {error}")
+        self._values |= self._names_of(now)
+        return now
+
+    async def _step(self, name: str) -> Reply | Answer:
+        call = self._kind.calls[name]
+        try:
+            self._values |= await self._references(call)
+            return await self._session.tell(call.request(self._values))
         except BodyError as error:
             return Answer(Outcome.UNKNOWN, message=str(error), field=error.field)
+        except MeshlineError as error:
+            return Answer(Outcome.UNKNOWN, message=str(error))
 
     async def _taken(self, reply: Reply) -> Answer:
         """The external id is taken: by the same content, or by another that a person has to look at."""
@@ -183,15 +222,17 @@ class _Posting:
 
     def _names_of(self, have: ErpDocument) -> dict[str, Any]:
         """How a call names the document that it changes."""
-        revision = None if self._kind.revision_at is None else as_text(self._kind.revision_at(have.raw))
-        return {"id": have.erp_id, "revision": revision or ""}
+        return {"id": have.erp_id, "revision": self._revision(have.raw)}
 
-    async def _references(self, call: Call) -> dict[str, Any]:
+    def _revision(self, shown: Any) -> str:
+        return "" if self._kind.revision_at is None else as_text(self._kind.revision_at(shown)) or ""
+
+    async def _references(self, *calls: Call) -> dict[str, Any]:
         """The ERP's own ids of the documents that this one names, as the ERP writes them: as a number or as text."""
         ids: dict[str, Any] = {}
-        for field in call.references:
+        for field in sorted(frozenset[str]().union(*(call.references for call in calls))):
             name = self._values.get(field)
-            if name is None:
+            if name is None or erp_id_name(field) in self._values:
                 continue
             kind = REFERENCES[field]
             found = await look_up(self._session, self._interface, kind, [name], self._company)
@@ -199,6 +240,17 @@ class _Posting:
                 raise BodyError(f"the ERP has {len(found) or 'no'} {kind.value}s with the external id {name}", field)
             ids[erp_id_name(field)] = self._interface.kinds[kind].id_at(found[0].raw)
         return ids
+
+    def _is_done(self, reply: Reply, operation: str, erp_id: str) -> bool:
+        return reply.means == "done" and self._shows(reply, self._kind.calls[operation], erp_id)
+
+    def _shows(self, reply: Reply, call: Call, erp_id: str) -> bool:
+        """Whether an answer to a change is the ERP's own word: it shows the document, or what the configuration says, or is a 204."""
+        if reply.is_blank:
+            return reply.is_no_content
+        if call.shows is not None:
+            return call.shows(reply.body) not in (MISSING, None)
+        return as_text(self._kind.id_at(self._kind.shown_at(reply.body))) == erp_id
 
     def _id_in(self, reply: Reply, call: Call) -> str | None:
         if call.id_header is not None:

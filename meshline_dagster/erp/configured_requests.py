@@ -39,6 +39,7 @@ class Request(ApiModel):
         body: a tree of JSON; see :mod:`~meshline_dagster.erp.configured_bodies`.
         id_at: where the answer shows the document's id; ``id_header`` instead: a header whose last path segment it is. Without both, the
             answer shows the document itself, under ``shown_at``.
+        shows: what the answer of a change must have to count, where it does not show the document itself.
     """
 
     method: Method = "POST"
@@ -48,6 +49,7 @@ class Request(ApiModel):
     body: Any = None
     id_at: PointerText | None = None
     id_header: str | None = None
+    shows: PointerText | None = None
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -62,7 +64,7 @@ class Paging(ApiModel):
     Attributes:
         type: ``single``: there is none. ``cursor``: the value at ``at`` goes into the query as ``parameter``. ``next_link``: the address at
             ``at``. ``offset``: the number of rows to leave out goes into the query as ``parameter``.
-        page_size: rows on a full page; the request says so itself, with ``{page_size}``.
+        page_size: rows on a full page; the request says so itself, with ``{page_size}``. Of ``single`` it may also be the ERP's own limit.
     """
 
     type: Literal["single", "cursor", "next_link", "offset"] = "single"

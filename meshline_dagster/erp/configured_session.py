@@ -67,7 +67,11 @@ class Session:
             return no_answer(error)
 
     async def ask(self, sent: Sent) -> Any:
-        """A request that changes nothing in the ERP: the decoded answer.
+        """A request that changes nothing in the ERP: the decoded answer. Raises as :meth:`answer`."""
+        return (await self.answer(sent)).body
+
+    async def answer(self, sent: Sent) -> Reply:
+        """The same with its headers.
 
         Raises:
             TransientError, AuthError, SourceError: there is none.
@@ -80,7 +84,7 @@ class Session:
         failed: MeshlineError | None = as_error(reply, f"{sent.method} {sent.path}")
         if failed is not None:
             raise failed
-        return reply.body
+        return reply
 
     async def _request(self, sent: Sent, shown: Mapping[str, str]) -> Reply:
         if self._client is None:

@@ -80,7 +80,8 @@ class ErpWriter(Protocol):
         ...
 
     async def find(self, kind: DocumentKind, external_ids: Sequence[str]) -> Mapping[str, list[ErpDocument]]:
-        """Look documents up by external id. Absent ids are absent keys; more than one entry is a duplicate.
+        """Look documents up by external id. Absent ids are absent keys; more than one entry is a duplicate. Ids that differ in upper
+        and lower case are different ones, also where the ERP's own search disregards it.
 
         Raises ``TransientError`` when the ERP does not answer: the caller must not conclude anything then.
         """

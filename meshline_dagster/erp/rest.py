@@ -156,6 +156,8 @@ class RestErpWriter:
             ids = wanted[start : start + _IDS_AT_ONCE]
             body = await self._ask("POST", f"{PATHS[kind]}/lookup", json={"external_ids": ids})
             for document in from_page(kind, body):
+                if document.external_id not in ids:  # a search that knows no upper and lower case
+                    continue
                 found.setdefault(document.external_id, []).append(document)
         return found
 

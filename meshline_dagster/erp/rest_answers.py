@@ -22,14 +22,15 @@ _MESSAGE_CHARACTERS = 500
 _SHAPE_ERRORS = (KeyError, TypeError, ValueError, ArithmeticError, AttributeError)
 
 _CREATED, _OK, _UNAUTHORIZED, _FORBIDDEN, _TIMED_OUT, _CONFLICT = 201, 200, 401, 403, 408, 409
-_TOO_MANY, _UNAVAILABLE = 429, 503
+_TOO_MANY = 429
 _CLIENT_ERRORS = range(400, 500)
 
 
 def as_answer(document: Document, response: Response) -> Answer:
     """The outcome of one document's request.
 
-    Refused credentials are "not now": they concern every request, and the order itself is fine.
+    Refused credentials are "not now": they concern every request, and the order itself is fine. A 503 is unknown: a proxy in between
+    sends it also when the ERP is at work on the request.
     """
     status, body = response.status_code, read_json(response)
     raw = {"status": status, **_excerpt(body)}
@@ -40,7 +41,7 @@ def as_answer(document: Document, response: Response) -> Answer:
         return _exists(document, body, message, raw)
     if status in {_UNAUTHORIZED, _FORBIDDEN}:
         return Answer(Outcome.RETRY, message=f"the ERP refuses our credentials: {message}", raw=raw)
-    if status in {_TOO_MANY, _UNAVAILABLE}:
+    if status == _TOO_MANY:
         return Answer(Outcome.RETRY, message=message, retry_after=retry_after(response), raw=raw)
     if status in _CLIENT_ERRORS and status != _TIMED_OUT:
         return Answer(Outcome.REJECTED, message=message, field=field, raw=raw)

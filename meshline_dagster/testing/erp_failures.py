@@ -45,6 +45,26 @@ class ErpFailureConformance(ErpFixtures):
         assert answer.outcome is Outcome.REJECTED
         assert found == []
 
+    def test_an_external_id_in_other_case_is_another_one(
+        self, control: ErpControl, sample: Sample, lines: list[Line]
+    ) -> None:
+        """Also where the ERP's search takes both for the same: neither shown, nor changed."""
+        customer, order = sample.customer(), sample.order(1, lines)
+        other = {one.kind: replace(one, external_id=one.external_id.swapcase()) for one in (customer, order)}
+        second = replace(other[_ORDER], operation="amend")
+
+        async def work(writer: ErpWriter) -> tuple[list[ErpDocument], list[str], Answer | None]:
+            await settle(writer, customer, order)
+            shown = [found for one in other.values() for found in await find_one(writer, one)]
+            both = await writer.find(_ORDER, [order.external_id, second.external_id])
+            can_amend = (_ORDER, "amend") in writer.capabilities.operations
+            return shown, list(both), await post_one(writer, second) if can_amend else None
+
+        shown, both, answer = run(control.writer(), work)
+        assert shown == []
+        assert both == [order.external_id]
+        assert answer is None or answer.outcome is Outcome.REJECTED
+
     def test_one_key_twice_makes_one_document(self, control: ErpControl, sample: Sample, lines: list[Line]) -> None:
         """By the ERP's own memory of keys, or because the external id is taken."""
         capabilities = control.writer().capabilities

@@ -29,6 +29,7 @@ def create_app(
     company: str = "1",
     items: Iterable[str] | None = None,
     shape: str = "plain",
+    ignores_case: bool = False,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Starlette:
     """An ERP on the SQLite file ``store_path``, which may hold the documents of an earlier server.
@@ -38,10 +39,11 @@ def create_app(
         token: the bearer token that data calls need.
         items: the skus that it knows; None accepts any.
         shape: one of :data:`SHAPES`; ``frappe`` and ``odata`` have customers and sales orders only.
+        ignores_case: look-ups by external id take upper and lower case for the same, as many databases do.
         clock: UTC now, for its documents' stamps.
     """
     known = None if items is None else frozenset(items)
-    database = Database(store_path, clock)
+    database = Database(store_path, clock, ignores_case=ignores_case)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -81,9 +81,11 @@ class Database:
     Args:
         path: the file; it is made when it does not exist, and kept.
         clock: UTC now. The stamps that it gives never go back.
+        ignores_case: look-ups by external id take upper and lower case for the same.
     """
 
-    def __init__(self, path: Path | str, clock: Callable[[], datetime]) -> None:
+    def __init__(self, path: Path | str, clock: Callable[[], datetime], *, ignores_case: bool = False) -> None:
+        self._ignores_case = ignores_case
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._connection.row_factory = sqlite3.Row
         self._connection.execute("pragma journal_mode = wal")
@@ -104,7 +106,8 @@ class Database:
     def of(self, kind: str, external_ids: Iterable[str]) -> list[dict[str, Any]]:
         """The documents under some external ids, oldest first."""
         asked = json.dumps(list(external_ids))
-        sql = "select * from document where kind = ? and external_id in (select value from json_each(?)) order by seq"
+        name = "external_id collate nocase" if self._ignores_case else "external_id"
+        sql = f"select * from document where kind = ? and {name} in (select value from json_each(?)) order by seq"  # noqa: S608 - one of two
         return [document(row) for row in self.rows(sql, [kind, asked])]
 
     def knows(self, kind: str, external_id: str) -> bool:

@@ -86,7 +86,12 @@ class TestSandbox(ErpWriterConformance):
         if request.param == "lookup_only":
             del api["capabilities"]["idempotency_key_header"]
         app = create_app(
-            tmp_path / "erp.db", profile=request.param, token="good token", company="sandbox-1", items=SKUS
+            tmp_path / "erp.db",
+            ignores_case=True,
+            profile=request.param,
+            token="good token",
+            company="sandbox-1",
+            items=SKUS,
         )
         with serve(app) as url:
             yield SandboxControl(url, api)
@@ -109,6 +114,7 @@ class TestFrappe(ErpWriterConformance):
     def control(self, tmp_path):
         app = create_app(
             tmp_path / "erp.db",
+            ignores_case=True,
             profile="lookup_only",
             token="good token",
             company="sandbox-1",
@@ -135,7 +141,13 @@ class TestOData(ErpWriterConformance):
     @pytest.fixture
     def control(self, tmp_path):
         app = create_app(
-            tmp_path / "erp.db", profile="unique", token="good token", company="sandbox-1", items=SKUS, shape="odata"
+            tmp_path / "erp.db",
+            ignores_case=True,
+            profile="unique",
+            token="good token",
+            company="sandbox-1",
+            items=SKUS,
+            shape="odata",
         )
         with serve(app) as url:
             yield ODataControl(url, documented())

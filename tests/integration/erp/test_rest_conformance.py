@@ -60,7 +60,12 @@ class TestRest(ErpWriterConformance):
     @pytest.fixture(params=PROFILES)
     def control(self, request, tmp_path):
         app = create_app(
-            tmp_path / "erp.db", profile=request.param, token="good token", company="sandbox-1", items=SKUS
+            tmp_path / "erp.db",
+            ignores_case=True,
+            profile=request.param,
+            token="good token",
+            company="sandbox-1",
+            items=SKUS,
         )
         with serve(app) as url:
             yield RestControl(url, request.param)

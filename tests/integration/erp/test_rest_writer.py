@@ -99,7 +99,7 @@ def refusal(status, **error):
         (refusal(401), Outcome.RETRY, None),
         (refusal(403), Outcome.RETRY, None),
         (refusal(429), Outcome.RETRY, None),
-        (refusal(503), Outcome.RETRY, None),
+        (refusal(503), Outcome.UNKNOWN, None),
         (refusal(408), Outcome.UNKNOWN, None),
         (refusal(500), Outcome.UNKNOWN, None),
         (Response("<html>Bad gateway</html>", 502), Outcome.UNKNOWN, None),
@@ -142,13 +142,13 @@ def test_another_content_under_our_external_id_names_what_differs():
     ],
 )
 def test_retry_after_is_read_in_both_forms(header, low, high):
-    with told(JSONResponse({}, 503, headers={"Retry-After": header})) as (_, url):
+    with told(JSONResponse({}, 429, headers={"Retry-After": header})) as (_, url):
         assert low <= post(url).retry_after <= high
 
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "soon"}])
 def test_without_a_usable_retry_after_there_is_none(headers):
-    with told(JSONResponse({}, 503, headers=headers)) as (_, url):
+    with told(JSONResponse({}, 429, headers=headers)) as (_, url):
         assert post(url).retry_after is None
 
 
