@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import REVERSE, DocumentKind
 from meshline_dagster.core.errors import StoreUnavailableError, TransientError
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.delivery.backlog import announce_backlog
@@ -313,11 +313,11 @@ class _Delivery:
 
     def _batches(self, due: Sequence[Posting]) -> list[tuple[bool, list[Posting]]]:
         asked_only = self.options.missing_customer is MissingCustomer.EXCEPTION
-        parts: dict[tuple[bool, DocumentKind], list[Posting]] = {}
+        parts: dict[tuple[bool, DocumentKind, bool], list[Posting]] = {}
         for row in due:
-            parts.setdefault((row.state is _S.UNKNOWN, row.document_kind), []).append(row)
+            parts.setdefault((row.state is _S.UNKNOWN, row.document_kind, row.operation == REVERSE), []).append(row)
         batches: list[tuple[bool, list[Posting]]] = []
-        for (lookup, kind), rows in parts.items():
+        for (lookup, kind, _), rows in parts.items():
             reads = lookup or (asked_only and kind is DocumentKind.CUSTOMER)
             step = _READ_AT_ONCE if reads else self.capabilities.batch_of(kind)
             batches += [(lookup, rows[start : start + step]) for start in range(0, len(rows), step)]

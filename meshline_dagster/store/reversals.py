@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, func, select
 
 from meshline_dagster.core.approvals import CANCEL
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import REVERSE, DocumentKind
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.reversals import Held, Reversal
 from meshline_dagster.store.tables import is_posted, is_reversal, posting, waiting_posting
@@ -70,6 +70,7 @@ def held_by_erp(connection: Connection, destination: str) -> Held:
         .where(
             posting.c.destination == destination,
             posting.c.document_kind == DocumentKind.SALES_ORDER.value,
+            posting.c.operation != REVERSE,
             posting.c.state == PostingState.POSTED.value,
         )
         .subquery("states")
