@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+from meshline_dagster.core.documents import REVERSE
 from meshline_dagster.core.identity import canonical_texts, sha256_hex
 from meshline_dagster.core.money import to_text
 
@@ -35,7 +36,7 @@ class Write:
 
     Attributes:
         key: its idempotency key: destination, event and revision.
-        amount: the target state's amount ex tax, in ``currency``; a cancellation names what it cancels.
+        amount: the target state's amount ex tax, in ``currency``; a cancellation, or a reversal, names what it cancels.
     """
 
     key: str
@@ -78,8 +79,9 @@ def totals(writes: Iterable[Write], standing: Mapping[str, tuple[Decimal, str | 
     for one in last.values():
         if one.currency is None and not one.amount:
             continue
-        after = Decimal(0) if one.operation == CANCEL else one.amount
-        _add(found, one.currency, Total(1, Decimal(0), after))
+        after = Decimal(0) if one.operation in {CANCEL, REVERSE} else one.amount
+        before = one.amount if one.operation == REVERSE else Decimal(0)
+        _add(found, one.currency, Total(1, before, after))
         if one.entity_key in standing:
             amount, currency = standing[one.entity_key]
             _add(found, currency, Total(0, amount, Decimal(0)))

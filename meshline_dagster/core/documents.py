@@ -4,7 +4,7 @@ A *document* is the target state of one customer or one sales order, or an accou
 reverses lines of one. It is built from the ledger's payload, so that what is sent is exactly what was fingerprinted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as default
 from datetime import date, datetime
@@ -12,7 +12,17 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["ACCOUNTING_KINDS", "Answer", "Document", "DocumentKind", "ErpDocument", "ErpLine", "Outcome"]
+__all__ = [
+    "ACCOUNTING_KINDS",
+    "REVERSE",
+    "Answer",
+    "Document",
+    "DocumentKind",
+    "ErpDocument",
+    "ErpLine",
+    "Outcome",
+    "standing",
+]
 
 
 class DocumentKind(StrEnum):
@@ -26,6 +36,10 @@ class DocumentKind(StrEnum):
 
 ACCOUNTING_KINDS = frozenset({DocumentKind.INVOICE, DocumentKind.CREDIT_NOTE})
 """What is created once and never changed: a correction is a credit note, and perhaps another invoice."""
+
+
+REVERSE = "reverse"
+"""The operation that cancels one document, named by the ERP's own id, of several that carry one external id."""
 
 
 class Outcome(StrEnum):
@@ -53,7 +67,8 @@ class Document:
         external_id: our name for it in the ERP; the same for every revision and every amendment.
         key: idempotency key of this request (64 hexadecimal digits).
         event_id: the canonical event that asks for it.
-        operation: ``create``, ``amend`` or ``cancel``: what to do, given what the ledger last posted.
+        operation: ``create``, ``amend`` or ``cancel``: what to do, given what the ledger last posted. Or :data:`REVERSE`: cancel the
+            document ``erp_id`` and no other, whatever external id it carries; one that is cancelled is done.
         payload: the target state. Money and quantities are decimal strings, dates ISO strings. For a sales order:
             ``order_number, customer (external id), customer_name, currency, order_date, po_number, payment_terms,
             status (open|cancelled), amount (ex tax), lines [{line, sku, description, quantity, uom, unit_price, amount,
@@ -61,6 +76,7 @@ class Document:
             ``invoice_date (accounting date), original_date (before closed periods), order (external id), order_event_id`` instead of
             ``order_date``; for a credit note: as for an invoice with
             ``invoice`` (external id of what it reverses) and, in each line, ``invoice_line``: its amounts are positive and taken back.
+        erp_id: of a reversal, the ERP's own id of the document; else None.
     """
 
     kind: DocumentKind
@@ -69,6 +85,7 @@ class Document:
     event_id: str
     operation: str
     payload: Mapping[str, Any]
+    erp_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,3 +148,11 @@ class ErpDocument:
     reverses: str | None = None
     order: str | None = None
     raw: Mapping[str, Any] = default(default_factory=dict)
+
+
+def standing(documents: Sequence[ErpDocument]) -> Sequence[ErpDocument]:
+    """Of the documents under one external id those that count: the live ones, else one that is cancelled.
+
+    What was cancelled beside a live document, because it was one too many, is out of the way.
+    """
+    return [one for one in documents if one.status != "cancelled"] or documents[:1]

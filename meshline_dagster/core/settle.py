@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from meshline_dagster.core.backoff import delay
-from meshline_dagster.core.documents import ACCOUNTING_KINDS, Answer, DocumentKind, ErpDocument, Outcome
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, Answer, DocumentKind, ErpDocument, Outcome, standing
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.partials import PartialPolicy, compare_half
 
@@ -110,6 +110,7 @@ def after_lookup(
         now: when the look-up was asked; what the ERP did after that it could not show.
         partial: what is to become of a document that is there in part, where that can be done without a person.
     """
+    found = standing(found)
     if len(found) > 1:
         text = f"{len(found)} documents carry one external id: {', '.join(document.erp_id for document in found)}"
         return Settled(_S.DEAD, "duplicate", text, found[0].erp_id, problem="duplicate_in_erp")

@@ -1,7 +1,8 @@
 """Which new ledger rows wait for an approval, and the exceptions that say so.
 
 At the plan two things wait: what a replay planned anew, all of it under one digest; and each restatement candidate under a digest of its
-own. The third, too many reversals in one run, is found by the delivery: see :mod:`~meshline_dagster.delivery.reversals`.
+own. Too many reversals in one run are found by the delivery, see :mod:`~meshline_dagster.delivery.reversals`; the reversal of a document that
+the ERP holds twice is planned after the read-back, see :mod:`~meshline_dagster.delivery.duplicates`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -90,10 +91,16 @@ def let_wait(
     raise_exceptions(connection, findings, now=now)
 
 
-def approval_of(kind: ApprovalKind, subject: str, rows: Sequence[Posting], *, authors: str, now: datetime) -> Approval:
-    """What has to be approved for these rows to be sent. ``authors`` may not approve it."""
+def approval_of(
+    kind: ApprovalKind, subject: str, rows: Sequence[Posting], *, authors: str, now: datetime, role: str | None = None
+) -> Approval:
+    """What has to be approved for these rows to be sent. ``authors`` may not approve it.
+
+    Args:
+        role: whose word it takes; None: whose the kind says.
+    """
     key = digest(writes_of(rows))
-    return Approval(key, rows[0].destination, kind, kind.role, subject[:_SUBJECT], authors, now)
+    return Approval(key, rows[0].destination, kind, role or kind.role, subject[:_SUBJECT], authors, now)
 
 
 def writes_of(rows: Sequence[Posting]) -> list[Write]:

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from meshline_dagster.core.documents import ACCOUNTING_KINDS
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, REVERSE
 from meshline_dagster.core.followups import BillingRow
 from meshline_dagster.core.money import to_text
 from meshline_dagster.core.settle import Settled
@@ -53,6 +53,10 @@ _REFUSED_DOCUMENT = (
     "Correct what the ERP names (an account, a closed period, a right), then replay the order's day: the document is planned anew with "
     f"that day's accounting date. If you made it in the ERP by hand: {_CLOSE[:-1]} --erp-id ID`. Until then its order is held: a new "
     "invoice never goes out before the credit note of the one that it replaces."
+)
+_REVERSAL = (
+    "Find out why the ERP does not cancel this document. Cancel it there by hand, and the next read-back resolves this; or "
+    "`meshline postings retry {key} --reason TEXT` while the posting is dead."
 )
 _OWNERS = {"duplicate_in_erp": "finance", "missing_in_erp": "revops"}
 _CAN_WAIT = frozenset({"rejected", "missing_in_erp"})
@@ -123,14 +127,16 @@ def finding_for(row: Posting, settled: Settled) -> Finding:
     """The exception that a problem becomes."""
     code = settled.problem or settled.outcome
     is_refused_document = code == "rejected" and row.document_kind in ACCOUNTING_KINDS
+    is_reversal = row.operation == REVERSE
+    fix = _REVERSAL if is_reversal else _REFUSED_DOCUMENT if is_refused_document else _FIX.get(code, _DIFFERENT)
     return Finding(
         trace_key=trace_key(row),
         origin="delivery",
         code=code,
         title=f"{row.document_kind.value} {row.external_id} of {row.entity_key}: {code.replace('_', ' ')}",
         detail=settled.message or code,
-        fix=(_REFUSED_DOCUMENT if is_refused_document else _FIX.get(code, _DIFFERENT)).format(key=row.key),
-        owner="finance" if is_refused_document else _OWNERS.get(code, "integrations"),
+        fix=fix.format(key=row.key),
+        owner="finance" if is_refused_document or is_reversal else _OWNERS.get(code, "integrations"),
         priority="P2" if code in _CAN_WAIT else "P1",
         entity_key=row.entity_key,
         event_id=row.event_id,

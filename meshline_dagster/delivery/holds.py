@@ -18,6 +18,7 @@ from meshline_dagster.delivery.outage import OutageGuard
 from meshline_dagster.delivery.session import Session
 from meshline_dagster.store.approvals import anything_unapproved, unapproved
 from meshline_dagster.store.backlogs import released_through, unreleased
+from meshline_dagster.store.duplicates import any_reversal_open, reversed_soon
 from meshline_dagster.store.pauses import held
 from meshline_dagster.store.postings import Posting
 
@@ -27,7 +28,8 @@ _FRESH = timedelta(seconds=0.5)
 
 
 class Holds:
-    """The pauses of one delivery's destination, the calendar's included, its breaker, the backlog that waits for release, and approvals.
+    """The pauses of one delivery's destination, the calendar's included, its breaker, the backlog that waits for release, approvals, and
+    documents that stand twice.
 
     Attributes:
         backlog: what waits for release; None when nothing does.
@@ -38,7 +40,7 @@ class Holds:
         self._store, self._options, self._clock = session.store, session.options, session.clock
         self._pauses: list[Pause] = []
         self.backlog: Backlog | None = None
-        self._awaits_approval = False
+        self._awaits_approval = self._stands_twice = False
         self._at: datetime | None = None
         self._reading = asyncio.Lock()
 
@@ -52,6 +54,7 @@ class Holds:
         """Look now, at the backlog too: its figures cost more, and change only with a plan or a release."""
         self.read(connection)
         self._awaits_approval = anything_unapproved(connection, self._options.destination)
+        self._stands_twice = any_reversal_open(connection, self._options.destination)
         self.backlog = waiting_backlog(connection, self._options)
         self._released = 0 if self.backlog is None else released_through(connection, self._options.destination)
 
@@ -75,6 +78,8 @@ class Holds:
         conditions = [held(pause.scope for pause in self._pauses)] if self._pauses else []
         if self._awaits_approval:
             conditions.append(unapproved())
+        if self._stands_twice:
+            conditions.append(reversed_soon())
         if self.backlog is not None:
             conditions.append(unreleased(self._released))
         return or_(*conditions) if conditions else None

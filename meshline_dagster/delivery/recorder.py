@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import REVERSE, DocumentKind
 from meshline_dagster.core.errors import GateError, PlanChangedError
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.settle import Settled
@@ -91,7 +91,8 @@ class Recorder:
         """
         given_up = results.at if before is PostingState.SENDING else None
         results.changes.append(self.change(row, before, settled, given_up=given_up))
-        if settled.state is PostingState.POSTED and row.document_kind is DocumentKind.SALES_ORDER:
+        is_order = row.document_kind is DocumentKind.SALES_ORDER and row.operation != REVERSE
+        if settled.state is PostingState.POSTED and is_order:
             results.billed.append(row.entity_key)
         end = AttemptEnd(attempt.posting_id, attempt.request_id, results.at, settled.outcome, kept_text(answer))
         results.ends.append(end)

@@ -8,7 +8,16 @@ from typing import Any
 
 import orjson
 
-from meshline_dagster.core.documents import ACCOUNTING_KINDS, Answer, Document, DocumentKind, ErpDocument, Outcome
+from meshline_dagster.core.documents import (
+    ACCOUNTING_KINDS,
+    REVERSE,
+    Answer,
+    Document,
+    DocumentKind,
+    ErpDocument,
+    Outcome,
+)
+from meshline_dagster.core.duplicates import NEEDLESS, after_reversal_lookup
 from meshline_dagster.core.errors import GateError, MeshlineError, PlanChangedError
 from meshline_dagster.core.identity import sha256_hex
 from meshline_dagster.core.ledger import PostingState
@@ -19,6 +28,7 @@ from meshline_dagster.delivery.options import MissingCustomer
 from meshline_dagster.delivery.outage import OutageGuard, Signal
 from meshline_dagster.delivery.pace import Pace
 from meshline_dagster.delivery.recorder import Recorder, Results
+from meshline_dagster.delivery.reversing import find_reversed, reversal_document, reverse, target_of
 from meshline_dagster.delivery.session import Session
 from meshline_dagster.delivery.shards import ShardLeases
 from meshline_dagster.delivery.slots import Slots
@@ -120,23 +130,36 @@ class Requests:
         attempts: list[Attempt] = []
         results = Results(self._clock(), signals=self._guard.reached(started))
         for row in rows:
-            previous = _previous(row, before)
-            settled = after_lookup(
-                found.get(row.external_id, []),
-                kind=row.document_kind,
-                event_id=row.event_id,
-                payload=orjson.loads(row.payload),
-                previous=None if previous is None else orjson.loads(previous.payload),
-                sent_at=row.sent_at or started,
-                settle_after=self._writer.capabilities.settle_after,
-                attempts=row.attempts,
-                max_attempts=self._options.max_attempts,
-                now=started,
-                partial=self._policy(row),
-            )
+            settled = self._settled(row, found, before, asked_at=started)
             attempts.append(self._recorder.attempt(row, "look_up", started))
             self._recorder.settle(results, row, attempts[-1], settled, before=row.state, answer=settled.message)
         await self._recorder.record(results, attempts)
+
+    def _settled(
+        self, row: Posting, found: Mapping[str, list[ErpDocument]], before: Mapping[str, Posting], *, asked_at: datetime
+    ) -> Settled:
+        """What a look-up makes of one posting."""
+        sent_at, settle_after = row.sent_at or asked_at, self._writer.capabilities.settle_after
+        attempts, most = row.attempts, self._options.max_attempts
+        if row.operation == REVERSE:
+            [shown] = found.get(target_of(row), [None])
+            return after_reversal_lookup(
+                shown, sent_at=sent_at, settle_after=settle_after, attempts=attempts, max_attempts=most, now=asked_at
+            )
+        previous = _previous(row, before)
+        return after_lookup(
+            found.get(row.external_id, []),
+            kind=row.document_kind,
+            event_id=row.event_id,
+            payload=orjson.loads(row.payload),
+            previous=None if previous is None else orjson.loads(previous.payload),
+            sent_at=sent_at,
+            settle_after=settle_after,
+            attempts=attempts,
+            max_attempts=most,
+            now=asked_at,
+            partial=self._policy(row),
+        )
 
     async def _find(self, rows: Sequence[Posting]) -> Mapping[str, list[ErpDocument]] | None:
         """What the ERP shows; None when it wants to be left alone for now."""
@@ -144,6 +167,8 @@ class Requests:
         if self._pace.is_delayed:
             return None
         async with asyncio.timeout(self._timeout):
+            if rows[0].operation == REVERSE:
+                return await find_reversed(self._writer, rows)
             return await self._writer.find(rows[0].document_kind, [row.external_id for row in rows])
 
     async def _send(self, rows: Sequence[Posting], documents: Sequence[Document]) -> None:
@@ -187,7 +212,10 @@ class Requests:
             return [Answer(Outcome.REJECTED, message=text, field="operation")] * len(documents)
         try:
             async with asyncio.timeout(self._timeout):
-                answers = await (self._match(documents) if only_match else self._writer.post(documents))
+                if documents[0].operation != REVERSE:
+                    answers = await (self._match(documents) if only_match else self._writer.post(documents))
+                else:
+                    answers = await reverse(self._writer, documents)
         except Exception as error:  # noqa: BLE001 - an unknown outcome must never end the run without a record
             return [Answer(Outcome.UNKNOWN, message=f"{type(error).__name__}: {error}")] * len(documents)
         if len(answers) != len(documents):
@@ -230,6 +258,10 @@ class Requests:
                 jitter=self._jitter(),
                 begun=row.state is _S.PARTIAL,
             )
+            if (
+                answer.field == NEEDLESS and document.operation == REVERSE
+            ):  # the next read-back says what is to be done instead
+                settled = replace(settled, outcome=NEEDLESS, problem=None)
             if document.key != row.key and settled.state is _S.POSTED:
                 settled = reversed_in_erp(settled.erp_id)
             settled = replace(settled, attempts=made) if probe and silent else settled
@@ -293,6 +325,8 @@ def _document(row: Posting, previous: Posting | None, partial: PartialPolicy) ->
 
     What is there in part is brought about once more, or cancelled, under a key of its own: it is another request.
     """
+    if row.operation == REVERSE:
+        return reversal_document(row)
     payload: dict[str, Any] = orjson.loads(row.payload)
     is_reversed = partial is PartialPolicy.REVERSE and row.document_kind is DocumentKind.SALES_ORDER
     if row.state is _S.PARTIAL and is_reversed:

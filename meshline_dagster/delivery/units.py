@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import NamedTuple
 
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import REVERSE, DocumentKind
 from meshline_dagster.core.ledger import OPEN_STATES, PostingState
 from meshline_dagster.delivery.options import MissingCustomer
 from meshline_dagster.delivery.session import Session
@@ -81,10 +81,10 @@ class Units:
             found = {row.id: row for row in postings_of(connection, ids)}
             rows = [found[one] for one in ids if found[one].state in OPEN_STATES]  # some may have been closed since
             before = last_posted(connection, self._options.destination, [row.entity_key for row in rows])
-        parts: dict[tuple[Way, DocumentKind], list[Posting]] = {}
+        parts: dict[tuple[Way, DocumentKind, bool], list[Posting]] = {}
         for row in rows:
-            parts.setdefault((_way(row), row.document_kind), []).append(row)
-        for (way, kind), of_one in parts.items():
+            parts.setdefault((_way(row), row.document_kind, row.operation == REVERSE), []).append(row)
+        for (way, kind, _), of_one in parts.items():
             step = self._step(way, kind)
             self._ready += [Unit(way, of_one[at : at + step], before) for at in range(0, len(of_one), step)]
 

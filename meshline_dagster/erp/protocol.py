@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from meshline_dagster.core.documents import ACCOUNTING_KINDS, Answer, Document, DocumentKind, ErpDocument
 
-__all__ = ["Capabilities", "ErpWriter"]
+__all__ = ["Capabilities", "ErpReverser", "ErpWriter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,8 @@ class Capabilities:
         max_in_flight: how many requests the ERP takes at once.
         settle_after: how long after a request's start the ERP may still commit it.
         request_timeout: seconds until a request without an answer counts as unknown.
-        operations: the ``(kind, operation)`` pairs that it can bring about; others are rejected before a request.
+        operations: the ``(kind, operation)`` pairs that it can bring about; others are rejected before a request. Who declares ``reverse``
+            for a kind is an :class:`ErpReverser`.
         books_batch_size: how many invoices or credit notes fit into one request, where that is less; None: as many as of anything.
     """
 
@@ -89,4 +90,19 @@ class ErpWriter(Protocol):
 
     def read(self, kind: DocumentKind, since: datetime | None) -> AsyncIterator[list[ErpDocument]]:
         """Pages of the documents that changed at or after ``since`` (None: all), oldest first, overlap included."""
+        ...
+
+
+@runtime_checkable
+class ErpReverser(ErpWriter, Protocol):
+    """A writer whose ERP can cancel one document by its own id: ``post`` takes documents with the operation ``reverse``.
+
+    Such a document names what to cancel by ``erp_id``. One that is cancelled already is ``EXISTS``; one that is not there is ``REJECTED``.
+    """
+
+    async def show(self, kind: DocumentKind, erp_ids: Sequence[str]) -> Mapping[str, ErpDocument]:
+        """Documents by the ERP's own ids, cancelled ones included. Absent ids are absent keys.
+
+        Raises ``TransientError`` when the ERP does not answer: the caller must not conclude anything then.
+        """
         ...

@@ -4,10 +4,20 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import SecretStr
 
-from meshline_dagster.core.documents import ACCOUNTING_KINDS, Answer, Document, DocumentKind, ErpDocument, Outcome
+from meshline_dagster.core.documents import (
+    ACCOUNTING_KINDS,
+    REVERSE,
+    Answer,
+    Document,
+    DocumentKind,
+    ErpDocument,
+    Outcome,
+    standing,
+)
 from meshline_dagster.core.errors import ConfigError, MeshlineError, SourceError, TransientError
 from meshline_dagster.erp.http import NETWORK_ERRORS, HttpClient
 from meshline_dagster.erp.protocol import Capabilities
@@ -20,11 +30,12 @@ PROFILES = ("idempotent", "unique", "lookup_only")
 """How an ERP protects itself from a second request: by our key, by the external id, or not at all."""
 
 _IDS_AT_ONCE = 200
+_NOT_FOUND = 404
 _PAGE = 500
 _OPERATIONS = frozenset(
     {(kind, "create") for kind in PATHS}
     | {(kind, "amend") for kind in PATHS if kind not in ACCOUNTING_KINDS}
-    | {(DocumentKind.SALES_ORDER, "cancel")}
+    | {(DocumentKind.SALES_ORDER, "cancel"), (DocumentKind.SALES_ORDER, REVERSE)}
 )
 
 
@@ -130,12 +141,14 @@ class RestErpWriter:
         return as_answer(document, response)
 
     async def _request(self, document: Document) -> _Asked:
-        """Creations go to the collection; the rest to the document, whose id is looked up first."""
+        """Creations go to the collection; the rest to the document, whose id is looked up first where it is not given."""
         base = PATHS[document.kind]
-        if document.operation == "create":
-            return _Asked("POST", base)
+        if document.operation in {"create", REVERSE}:
+            is_new = document.operation == "create"
+            return _Asked("POST", base if is_new else f"{base}/{quote(document.erp_id or '', safe='')}/cancel")
         try:
             found = (await self.find(document.kind, [document.external_id])).get(document.external_id, [])
+            found = list(standing(found))
         except MeshlineError as error:  # only a look-up was sent: the ERP surely did nothing
             return _Asked(answer=Answer(Outcome.RETRY, message=str(error)))
         if len(found) != 1:
@@ -161,6 +174,15 @@ class RestErpWriter:
                 found.setdefault(document.external_id, []).append(document)
         return found
 
+    async def show(self, kind: DocumentKind, erp_ids: Sequence[str]) -> Mapping[str, ErpDocument]:
+        """Documents by the ERP's own ids, a request each."""
+        found = {erp_id: await self._show(kind, erp_id) for erp_id in dict.fromkeys(erp_ids)}
+        return {erp_id: one for erp_id, one in found.items() if one is not None}
+
+    async def _show(self, kind: DocumentKind, erp_id: str) -> ErpDocument | None:
+        body = await self._ask("GET", f"{PATHS[kind]}/{quote(erp_id, safe='')}", absent=True)
+        return from_page(kind, {"documents": [body]})[0] if body else None
+
     async def read(self, kind: DocumentKind, since: datetime | None) -> AsyncIterator[list[ErpDocument]]:
         """Pages of what changed at or after ``since``, oldest first."""
         asked: dict[str, str] = {"limit": str(_PAGE)}
@@ -176,13 +198,19 @@ class RestErpWriter:
                 return
             asked["cursor"] = str(cursor)
 
-    async def _ask(self, method: str, path: str, **sent: Any) -> Mapping[str, Any]:
-        """A request that changes nothing in the ERP. Raises ``TransientError``, ``AuthError`` or ``SourceError``."""
+    async def _ask(self, method: str, path: str, *, absent: bool = False, **sent: Any) -> Mapping[str, Any]:
+        """A request that changes nothing in the ERP. Raises ``TransientError``, ``AuthError`` or ``SourceError``.
+
+        Args:
+            absent: what is not there is an empty answer.
+        """
         try:
             response = await self._client.request(method, path, **sent)
         except NETWORK_ERRORS as error:
             text = f"{self._base_url}{path} gave no answer: {type(error).__name__}: {error}"
             raise TransientError(text) from error
+        if absent and response.status_code == _NOT_FOUND:
+            return {}
         error_of = as_error(response)
         if error_of is not None:
             raise error_of

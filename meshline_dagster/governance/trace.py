@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 
 from meshline_dagster.landing.zone import LandingZone
+from meshline_dagster.store.duplicates import entities_of_reversals
 from meshline_dagster.store.engine import Store
 from meshline_dagster.store.exceptions import exceptions_of
 from meshline_dagster.store.ledger_reports import attempts_of, entities_named, postings_of_entities
@@ -87,7 +88,7 @@ def trace(store: Store, zone: LandingZone, published_root: Path, identifier: str
         found |= {row["entity_key"] for row in parquet.query("reconciliation", _BY_DOCUMENT, identifier)}
         with store.read() as ops:
             found |= set(entities_named(ops, identifier))
-            entities = sorted(found)
+            entities = sorted(found | set(entities_of_reversals(ops, sorted(found))))
             postings = postings_of_entities(ops, entities)
             attempts = attempts_of(ops, [row["id"] for row in postings])
             items = exceptions_of(ops, entities)

@@ -23,6 +23,7 @@ from meshline_dagster.store.approvals import unapproved
 from meshline_dagster.store.backlogs import released_through, unreleased
 from meshline_dagster.store.billing import is_any_ripe, ripe_entities
 from meshline_dagster.store.breakers import breaker_of
+from meshline_dagster.store.duplicates import reversed_soon
 from meshline_dagster.store.engine import Store
 from meshline_dagster.store.pauses import held
 from meshline_dagster.store.postings import due_postings, is_any_due
@@ -84,7 +85,7 @@ def _what_is_due(connection: Connection, options: DeliveryOptions, *, now: datet
     to, shards = options.destination, range(options.shards)
     if options.billing is not None and ripe_entities(connection, to, shards, today=now.date(), limit=1):
         return True, "orders are to be invoiced from today on"
-    paused = held(pause.scope for pause in pauses_now(connection, options, now=now)) | unapproved()
+    paused = held(pause.scope for pause in pauses_now(connection, options, now=now)) | unapproved() | reversed_soon()
     if waiting_backlog(connection, options) is not None:
         paused |= unreleased(released_through(connection, to))
     due = due_postings(connection, to, shards, now=now, limit=1, held=paused)

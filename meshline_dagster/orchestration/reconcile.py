@@ -1,12 +1,16 @@
 """The reconcile assets: what the source says against what the ERP holds, after the read-back."""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
+from meshline_dagster.core.documents import REVERSE
+from meshline_dagster.core.duplicates import Doubled
 from meshline_dagster.core.errors import ConfigError
-from meshline_dagster.orchestration.connect import FeedSpec
+from meshline_dagster.delivery.duplicates import settle_duplicates
+from meshline_dagster.orchestration.connect import FeedSpec, connect_writer
 from meshline_dagster.orchestration.dbt_events import DbtStep
 from meshline_dagster.orchestration.derive import LOCK_WAIT, WAREHOUSE_POOL
 from meshline_dagster.orchestration.manifest import manifest
@@ -18,6 +22,7 @@ from meshline_dagster.orchestration.translator import dbt_specs
 from meshline_dagster.store.builds import last_build
 from meshline_dagster.warehouse.build import RECONCILE, reconcile_args
 from meshline_dagster.warehouse.connection import open_warehouse
+from meshline_dagster.warehouse.duplicates import doubled_documents
 from meshline_dagster.warehouse.publish import RECONCILED, publish
 from meshline_dagster.warehouse.sources import create_landing_views
 
@@ -47,6 +52,22 @@ def reconcile_assets(settings: SyncSettings, feeds: Sequence[FeedSpec]) -> dg.As
             step = DbtStep(reconcile_args(), path)
             if step.result.success:
                 publish(connection, meshline.published_path, build_id=build.id, names=RECONCILED)
+                _settle_duplicates(settings, meshline, doubled_documents(connection), actor=context.run.run_id)
         yield from step.report(context)
 
     return _reconcile
+
+
+def _settle_duplicates(
+    settings: SyncSettings, meshline: MeshlineResource, doubled: Sequence[Doubled], *, actor: str
+) -> None:
+    """Have what stands twice in the ERP decided by finance. Under the warehouse's lock: an older look never follows a newer one."""
+    operations = connect_writer(settings).capabilities.operations if doubled else frozenset()
+    with meshline.store().write() as ops:
+        settle_duplicates(
+            *(ops, doubled),
+            options=settings.delivery(),
+            reversible=[kind for kind, operation in operations if operation == REVERSE],
+            actor=actor,
+            now=datetime.now(UTC),
+        )

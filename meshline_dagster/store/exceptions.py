@@ -23,6 +23,7 @@ __all__ = [
     "exception_amounts",
     "exceptions",
     "exceptions_of",
+    "open_about",
     "open_codes",
     "open_exceptions",
     "open_keys",
@@ -41,7 +42,7 @@ class Finding:
 
     Attributes:
         trace_key: what it is about; the same problem on the same thing has the same key.
-        origin: ``disposition``, ``delivery``, ``check`` or ``feed``: who found it.
+        origin: ``disposition``, ``delivery``, ``check``, ``feed`` or ``read_back``: who found it.
         code: the reason's short name, e.g. ``product_unmapped``.
         fix: what to do, in the words of the owner's work.
     """
@@ -222,6 +223,16 @@ def open_keys(connection: Connection, origin: str) -> set[str]:
 _OPEN_KEYS = select(exception_item.c.trace_key).where(
     exception_item.c.origin == bindparam("of"), exception_item.c.status != CLOSED
 )
+
+
+def open_about(connection: Connection, origin: str, start: str) -> dict[str, str | None]:
+    """Trace key -> entity, of one origin's open exceptions whose keys start with a text."""
+    query = select(exception_item.c.trace_key, exception_item.c.entity_key).where(
+        exception_item.c.origin == origin,
+        exception_item.c.status != CLOSED,
+        exception_item.c.trace_key.startswith(start, autoescape=True),
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def exceptions_of(connection: Connection, entities: Sequence[str]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, or_, select
 
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import REVERSE, DocumentKind
 from meshline_dagster.core.ledger import OPEN_STATES, PostingState
 from meshline_dagster.store.tables import attempt, posting
 
@@ -42,6 +42,7 @@ def orders_posted(connection: Connection, destination: str) -> int:
     query = select(func.count(posting.c.entity_key.distinct())).where(
         posting.c.destination == destination,
         posting.c.document_kind == DocumentKind.SALES_ORDER.value,
+        posting.c.operation != REVERSE,
         posting.c.state == PostingState.POSTED.value,
     )
     return connection.execute(query).scalar_one()
@@ -113,14 +114,16 @@ def ledger_counts(connection: Connection, destination: str) -> tuple[int, int]:
 
 
 def ledger_summary(connection: Connection, destination: str | None = None) -> list[dict[str, Any]]:
-    """Rows and money by document kind, state and currency."""
+    """Rows and money by document kind, state and currency; reversals of documents too many are a kind of their own, ``reversal``."""
+    is_reversal = posting.c.operation == REVERSE
+    kind = case((is_reversal, "reversal"), else_=posting.c.document_kind).label("document_kind")
     query = select(
-        posting.c.document_kind,
+        kind,
         posting.c.state,
         posting.c.currency,
         func.count().label("count"),
         func.sum(posting.c.amount, type_=posting.c.amount.type).label("amount"),
-    ).group_by(posting.c.document_kind, posting.c.state, posting.c.currency)
+    ).group_by(kind, posting.c.state, posting.c.currency)
     if destination is not None:
         query = query.where(posting.c.destination == destination)
     return [row._asdict() for row in connection.execute(query)]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, and_, func, select
 
 from meshline_dagster.core.approvals import CANCEL
-from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, REVERSE, DocumentKind
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.reversals import Held, Reversal
 from meshline_dagster.store.bulk import among
@@ -142,6 +142,7 @@ def held_by_erp(connection: Connection, destination: str) -> Held:
         .where(
             posting.c.destination == destination,
             posting.c.document_kind == DocumentKind.SALES_ORDER.value,
+            posting.c.operation != REVERSE,
             posting.c.state == PostingState.POSTED.value,
         )
         .subquery("states")

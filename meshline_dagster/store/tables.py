@@ -40,6 +40,7 @@ __all__ = [
     "feed_state",
     "freeze",
     "is_dead",
+    "is_duplicate",
     "is_open",
     "is_posted",
     "is_reversal",
@@ -187,6 +188,11 @@ def is_dead(of: NamedFromClause) -> TextClause:
 def is_reversal(of: NamedFromClause) -> TextClause:
     """The condition of the partial index over planned cancellations."""
     return text(f"{of.name}.operation = 'cancel' AND {of.name}.state = 'planned'")
+
+
+def is_duplicate(of: NamedFromClause) -> TextClause:
+    """The condition of the partial index over reversals of documents that the ERP holds twice."""
+    return text(f"{of.name}.operation = 'reverse'")
 
 
 def is_posted(of: NamedFromClause) -> TextClause:

@@ -14,12 +14,14 @@ from enum import StrEnum
 from meshline_dagster.core.billing import left_of, over_credited
 from meshline_dagster.core.documents import (
     ACCOUNTING_KINDS,
+    REVERSE,
     Answer,
     Document,
     DocumentKind,
     ErpDocument,
     ErpLine,
     Outcome,
+    standing,
 )
 from meshline_dagster.erp.protocol import Capabilities
 
@@ -65,7 +67,9 @@ class MemoryErp:
 
     def apply(self, document: Document) -> Answer:
         """Do what a document asks for."""
-        have = self.of(document.kind, document.external_id)
+        if document.operation == REVERSE:
+            return self._reverse(document)
+        have = standing(self.of(document.kind, document.external_id))
         if have and have[0].status == "partial":
             return self._finish(document, have[0])
         if have and self.unique and document.operation == "create":
@@ -102,6 +106,17 @@ class MemoryErp:
         self.documents[document.kind] = [*kept, self.build(document, have[0].erp_id)]
         self.writes.append(document)
         return Answer(Outcome.UPDATED, erp_id=have[0].erp_id)
+
+    def _reverse(self, document: Document) -> Answer:
+        """Cancel the document with this id, whatever else carries its external id."""
+        for place, one in enumerate(self.documents.get(document.kind, [])):
+            if one.erp_id == document.erp_id:
+                if one.status == "cancelled":
+                    return Answer(Outcome.EXISTS, erp_id=one.erp_id)
+                self.documents[document.kind][place] = replace(one, status="cancelled", stamp=self.clock())
+                self.writes.append(document)
+                return Answer(Outcome.UPDATED, erp_id=one.erp_id)
+        return Answer(Outcome.REJECTED, message=f"there is no document {document.erp_id}", field="erp_id")
 
     def _refusal(self, document: Document) -> Answer | None:
         if document.kind is DocumentKind.CUSTOMER:
@@ -171,6 +186,7 @@ class MemoryWriter:
         self._late: set[asyncio.Task[None]] = set()
         pairs = {(kind, "create") for kind in DocumentKind}
         pairs |= {(kind, how) for kind in DocumentKind if kind not in ACCOUNTING_KINDS for how in ("amend", "cancel")}
+        pairs.add((DocumentKind.SALES_ORDER, REVERSE))
         self._capabilities = Capabilities(
             native_idempotency=False,
             unique_external_id=erp.unique,
@@ -236,6 +252,11 @@ class MemoryWriter:
         await asyncio.sleep(self.erp.latency)
         found = {key: self.erp.of(kind, key) for key in external_ids}
         return {key: documents for key, documents in found.items() if documents}
+
+    async def show(self, kind: DocumentKind, erp_ids: Sequence[str]) -> Mapping[str, ErpDocument]:
+        """Look up by the ERP's own id."""
+        await asyncio.sleep(self.erp.latency)
+        return {one.erp_id: one for one in self.erp.documents.get(kind, []) if one.erp_id in set(erp_ids)}
 
     async def read(self, kind: DocumentKind, since: datetime | None) -> AsyncIterator[list[ErpDocument]]:
         """Everything changed since, oldest first."""

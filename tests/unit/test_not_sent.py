@@ -24,7 +24,9 @@ class Written:
 def test_half_a_document_whose_request_was_not_sent_is_still_half_a_document(before, after):
     row = SimpleNamespace(id=1, key="k", shard=0, state=before, attempts=2)
     written, leases = Written(), SimpleNamespace(token=lambda _: 7)
-    recorder = Recorder(SimpleNamespace(report=None, options=SimpleNamespace(billing=None)), written, leases)
+    recorder = Recorder(
+        SimpleNamespace(report=None, options=SimpleNamespace(billing=None, partial=None)), written, leases
+    )
     attempt = Attempt(1, "r-1", "post", "f", 7, NOW)
     asyncio.run(recorder.not_sent([row], [attempt], NOW, cause="paused", due_at=None))
     [change] = written.work.changes

@@ -123,7 +123,7 @@ def _counting(records: ErpRecords) -> Iterator[Effect]:
     """What orders and accounting documents say once they count; of an accounting document only the first time: it never changes."""
     booked: set[str] = set()
     for effect in records.effects:
-        if effect.draft or effect.kind is DocumentKind.CUSTOMER or effect.erp_id in booked:
+        if effect.draft or effect.reversal or effect.kind is DocumentKind.CUSTOMER or effect.erp_id in booked:
             continue
         if effect.bill is not None:
             booked.add(effect.erp_id)

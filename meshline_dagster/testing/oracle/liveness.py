@@ -3,7 +3,7 @@
 An exception is no excuse by itself: it needs a cause in the ground truth, so that a needless one is found too.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -22,17 +22,21 @@ _BLOCKING = frozenset({"attempts_used_up", "duplicate_in_erp"})
 
 
 def check_liveness(
-    records: ErpRecords, truth: Truth, open_exceptions: Mapping[str, AbstractSet[str]], *, ended: float
+    records: ErpRecords,
+    truth: Truth,
+    open_exceptions: Mapping[str, AbstractSet[str]],
+    *,
+    ended: float,
+    prepared: Collection[str] = (),
 ) -> list[Violation]:
     """Every order or customer that is neither as it should be nor visibly waiting for somebody with reason.
 
     Args:
         open_exceptions: codes by entity key, from the operators' queue.
         ended: virtual seconds when the last delivery began.
+        prepared: ERP ids of the documents whose reversal waits for somebody.
     """
-    shown: dict[str, list[Held]] = {}
-    for held in records.documents:
-        shown.setdefault(held.external_id, []).append(held)
+    shown = records.standing()
     late = {effect.entity for effect in records.effects if effect.late}
     books, refused = accounts(records), {one.entity for one in records.received if one.bill and one.refused}
     by_key = {entity.entity_key: entity for entity in truth.entities.values()}
@@ -40,6 +44,7 @@ def check_liveness(
         Violation("stale exception", "", f"{code}, although the destination answers and everything was released")
         for code in sorted(set(open_exceptions.get("", ())) & _PASSING)
     ]
+    found += _unnoticed(shown, by_key, open_exceptions, prepared)
     for entity in truth.entities.values():
         there = shown.get(entity.external_id, [])
         codes = set(open_exceptions.get(entity.entity_key, ()))
@@ -57,6 +62,25 @@ def check_liveness(
         causes = _Causes(late=entity.external_id in late, twice=twice, bill=bill, refused=entity.external_id in refused)
         found += _entity(entity, there, codes, truth, causes)
     return found
+
+
+def _unnoticed(
+    shown: Mapping[str, list[Held]],
+    by_key: Mapping[str, EntityTruth],
+    open_exceptions: Mapping[str, AbstractSet[str]],
+    prepared: Collection[str],
+) -> Iterator[Violation]:
+    """Every document that stands twice is an exception of its order, and all but one of an order are about to be reversed."""
+    keys = {entity.external_id: key for key, entity in by_key.items()}
+    for external_id, twice in shown.items():
+        if len(twice) == 1 or twice[0].kind is DocumentKind.CUSTOMER:
+            continue
+        bill = twice[0].bill
+        if "duplicate" not in open_exceptions.get(keys[external_id if bill is None else bill.order], ()):
+            yield Violation("undetected", external_id, f"{len(twice)} documents and nobody is told")
+        left = [held.erp_id for held in twice if held.erp_id not in prepared]
+        if bill is None and len(left) != 1:
+            yield Violation("no reversal", external_id, f"would leave {', '.join(left) or 'none'}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +180,6 @@ def _has_cause(code: str, entity: EntityTruth, truth: Truth, causes: _Causes) ->
         return rederived or entity.entity_key in truth.forged
     if code == "attempts_used_up":
         return truth.failed.get(entity.external_id, 0) >= truth.max_attempts
-    if code == "duplicate_in_erp":
+    if code in {"duplicate", "duplicate_in_erp"}:
         return causes.twice
     return causes.late

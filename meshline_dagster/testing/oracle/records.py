@@ -92,6 +92,11 @@ class Held:
     stamp: float
     bill: Bill | None = None
 
+    @property
+    def is_live(self) -> bool:
+        """Not cancelled."""
+        return self.content.status != "cancelled"
+
 
 @dataclass(frozen=True, slots=True)
 class Effect:
@@ -102,6 +107,7 @@ class Effect:
         late: the request came after the time within which the ERP promises to act (``settle_after``).
         copy: the request was the network's second delivery of one that we sent once.
         bill: of an accounting document; else None.
+        reversal: the document was cancelled by its ERP id, as one too many.
     """
 
     at: float
@@ -114,6 +120,7 @@ class Effect:
     late: bool = False
     copy: bool = False
     bill: Bill | None = None
+    reversal: bool = False
 
     @property
     def entity(self) -> str:
@@ -164,3 +171,10 @@ class ErpRecords:
     documents: list[Held] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
+
+    def standing(self) -> dict[str, list[Held]]:
+        """The documents that count, by external id: the live ones, else one that is cancelled."""
+        found: dict[str, list[Held]] = {}
+        for held in self.documents:
+            found.setdefault(held.external_id, []).append(held)
+        return {name: [one for one in of if one.is_live] or of[:1] for name, of in found.items()}

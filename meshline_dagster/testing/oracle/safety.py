@@ -28,17 +28,16 @@ def check_safety(records: ErpRecords, truth: Truth) -> list[Violation]:
         *_held_back(records, truth),
         *_released(records, truth),
         *_approved(records, truth),
+        *_reversals(records, truth),
         *_pace(records, truth),
     ]
 
 
 def _duplicates(records: ErpRecords, truth: Truth, late: set[str]) -> Iterator[Violation]:
-    """No two documents with one external id."""
-    seen: dict[str, list[str]] = {}
-    for held in records.documents:
-        seen.setdefault(held.external_id, []).append(held.erp_id)
-    for external_id, ids in seen.items():
-        if len(ids) > 1:
+    """No two live documents with one external id."""
+    for external_id, found in records.standing().items():
+        if len(found) > 1:
+            ids = [held.erp_id for held in found]
             beyond = external_id in late and not truth.unique
             yield Violation("duplicate", external_id, f"{len(ids)} documents: {', '.join(ids)}", beyond)
 
@@ -46,7 +45,7 @@ def _duplicates(records: ErpRecords, truth: Truth, late: set[str]) -> Iterator[V
 def _contents(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
     """No amount, line, status, currency or customer that was never derived for the event which the document carries."""
     for effect in records.effects:
-        if effect.kind in ACCOUNTING_KINDS:  # these are derived from no outbox
+        if effect.kind in ACCOUNTING_KINDS or effect.reversal:  # these are derived from no outbox
             continue
         entity = truth.entities.get(effect.external_id)
         if entity is None or entity.position_of(effect.event_id) is None:
@@ -59,6 +58,8 @@ def _frozen(records: ErpRecords, late: set[str]) -> Iterator[Violation]:
     """No event posted with one content and later with another."""
     first: dict[str, Effect] = {}
     for effect in records.effects:
+        if effect.reversal:
+            continue
         before = first.setdefault(effect.event_id, effect)
         if effect.draft or before.draft:
             first[effect.event_id] = effect
@@ -73,7 +74,7 @@ def _sequence(records: ErpRecords, truth: Truth, late: set[str]) -> Iterator[Vio
     for effect in records.effects:
         entity = truth.entities.get(effect.external_id)
         position = None if entity is None else entity.position_of(effect.event_id)
-        if position is None or effect.draft:
+        if position is None or effect.draft or effect.reversal:
             continue
         newest = reached.setdefault(effect.external_id, position)
         if position < newest:
@@ -139,6 +140,22 @@ def _approved(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
 
 def _cancels(entity: EntityTruth, event_id: str) -> bool:
     return any(content.status == "cancelled" for content in entity.contents_of(event_id))
+
+
+def _reversals(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
+    """No document cancelled as one too many that was the only one, or before anybody had approved anything."""
+    live: dict[str, set[str]] = {}
+    for effect in records.effects:
+        there = live.setdefault(effect.external_id, set())
+        if effect.content.status == "cancelled":
+            there.discard(effect.erp_id)
+        else:
+            there.add(effect.erp_id)
+        if effect.reversal and not there:
+            yield Violation("reversed the last", effect.external_id, f"{effect.erp_id} at {effect.at:.2f} s")
+    for one in records.received:
+        if one.action == "reverse" and not any(at <= one.sent_at for at in truth.decided):
+            yield Violation("reversed without approval", one.external_id, f"{one.process} at {one.sent_at:.2f} s")
 
 
 def _pace(records: ErpRecords, truth: Truth) -> Iterator[Violation]:

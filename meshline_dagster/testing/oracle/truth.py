@@ -121,6 +121,7 @@ class Truth:
         released: when an operator released what had been planned by then, oldest first; None: nothing waits for that.
         planned: the virtual second from which on an event could be planned.
         approved: when an operator approved every reversal that waited by then; None: nothing waits for that.
+        decided: when an operator approved anything.
         answered: when delivery was told that the ERP has what an event asks for. ``recorded_after`` seconds later its ledger says so, too.
         rate: requests a second that all runs together may start, with bursts of ``burst``; None: any number.
         waits: ``(from, to)``: the ERP had asked everybody to wait.
@@ -142,6 +143,7 @@ class Truth:
     billing: Billing | None = None
     released: tuple[float, ...] | None = None
     approved: tuple[float, ...] | None = None
+    decided: tuple[float, ...] = ()
     answered: Mapping[str, float] = field(default_factory=dict)
     recorded_after: float = 0.0
     planned: Mapping[str, float] = field(default_factory=dict)

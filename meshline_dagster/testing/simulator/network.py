@@ -84,7 +84,7 @@ class Network:
     def send(self, request: Request) -> asyncio.Future[_Answer]:
         """Take a request over. The future may never be done: an answer may never come."""
         future: asyncio.Future[_Answer] = self._loop.create_future()
-        reading = request.action == "find"
+        reading = request.is_reading
         fault = self._faults.strike(self._rng, self._loop.time(), reading=reading)
         if fault is _F.COPIED and not self._may_copy(request):
             fault = None
@@ -98,7 +98,7 @@ class Network:
 
     def _may_copy(self, request: Request) -> bool:
         """A second copy of a creation makes a second document in an ERP without protection, whatever its client does."""
-        return self.erp.profile is not Profile.LOOKUP_ONLY or request.action in {"replace", "confirm"}
+        return self.erp.profile is not Profile.LOOKUP_ONLY or request.action in {"replace", "confirm", "reverse"}
 
     def _carry(self, request: Request, fault: FaultKind | None, future: asyncio.Future[_Answer]) -> None:
         out, back = self._latency(), self._latency()
@@ -134,6 +134,7 @@ class Network:
                 "create",
                 "draft",
                 "replace",
+                "reverse",
             }:  # else the writer keeps it to itself
                 future.add_done_callback(partial(self._note_wait, wait), context=self._loop.outside)
         else:
@@ -171,7 +172,7 @@ class Network:
 
     def _arrive(self, request: Request, back: float, future: asyncio.Future[_Answer] | None) -> None:
         reply = self.erp.handle(request, self._loop.time())
-        if request.action != "find":
+        if not request.is_reading:
             lost = "" if future is not None else " (nobody will hear of it)"
             self._tell(
                 f"erp: {request.action} {request.external_ids[0]} {request.event_id[:8]}: {reply.status.value}{lost}"

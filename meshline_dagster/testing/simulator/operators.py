@@ -2,23 +2,30 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from meshline_dagster.core.approvals import ApprovalKind
+from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.duplicates import Doubled, Standing
 from meshline_dagster.core.pauses import Scope
+from meshline_dagster.delivery.duplicates import settle_duplicates
+from meshline_dagster.delivery.options import DeliveryOptions
 from meshline_dagster.governance.decisions import approve
 from meshline_dagster.store.approvals import approvals
 from meshline_dagster.store.backlogs import release
 from meshline_dagster.store.engine import Store
 from meshline_dagster.store.pauses import pause, resume
+from meshline_dagster.testing.oracle.records import ErpRecords, Held
 from meshline_dagster.testing.oracle.truth import Hold
 from meshline_dagster.testing.simulator.ops_store import forge_planned
 from meshline_dagster.testing.simulator.schedule import Schedule
+from meshline_dagster.testing.simulator.server import Profile
 
 __all__ = ["Operators"]
 
 _WHO = "operator"
+_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Operators:
@@ -50,10 +57,36 @@ class Operators:
         schedule = self._schedule
         yield from (self._paused(hold) for hold in (*schedule.pauses, *schedule.operations.pauses))
         yield from (self._release_at(at) for at in schedule.operations.released)
-        if schedule.operations.reversals.is_set:
+        if schedule.operations.reversals.is_set or schedule.profile is Profile.LOOKUP_ONLY:
             yield from (self._approve_at(at) for at in schedule.operations.approved)
         if schedule.forged_at is not None:
             yield self._forge(schedule.forged_at)
+
+    def read_back(self, records: ErpRecords, options: DeliveryOptions) -> None:
+        """Compare what the ERP holds, as the step after each delivery does."""
+        doubled = [
+            Doubled(found[0].kind, name, self._key_of(found[0]), tuple(self._shown(held) for held in found))
+            for name, found in records.standing().items()
+            if len(found) > 1 and found[0].kind is not DocumentKind.CUSTOMER
+        ]
+        with self._store.write() as connection:
+            settle_duplicates(
+                *(connection, doubled),
+                options=options,
+                reversible=[DocumentKind.SALES_ORDER],
+                actor="read-back",
+                now=self._clock(),
+            )
+        if doubled:
+            self._tell(f"read back twice: {', '.join(one.external_id for one in doubled)}")
+
+    def _key_of(self, held: Held) -> str:
+        order = held.external_id if held.bill is None else held.bill.order
+        return self._schedule.world.entities[order].entity_key
+
+    def _shown(self, held: Held) -> Standing:
+        stamp = _EPOCH + timedelta(seconds=held.stamp)
+        return Standing(held.erp_id, held.erp_id.upper(), held.content.amount, held.content.currency, stamp)
 
     def let_everything_go(self) -> None:
         """Approve what would be taken back, and release what waits."""

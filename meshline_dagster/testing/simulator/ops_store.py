@@ -114,7 +114,8 @@ def _reopened() -> Store:
 
 def forge_planned(connection: Connection) -> str | None:
     """Change what a planned order says, behind delivery's back. Returns its entity; None when nothing is planned."""
-    query = "SELECT id, entity_key FROM posting WHERE state = 'planned' AND document_kind = 'sales_order' ORDER BY id LIMIT 1"
+    query = "SELECT id, entity_key FROM posting WHERE state = 'planned' AND document_kind = 'sales_order' "
+    query += "AND operation <> 'reverse' ORDER BY id LIMIT 1"
     found = connection.exec_driver_sql(query).first()
     if found is None:
         return None

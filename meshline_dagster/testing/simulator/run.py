@@ -12,12 +12,15 @@ from typing import Any
 from unittest.mock import patch
 
 from meshline_dagster.core.errors import GateError, LeaseLostError, MeshlineError, StoreUnavailableError
+from meshline_dagster.core.ledger import OPEN_STATES, PostingState
 from meshline_dagster.core.pauses import Freeze
 from meshline_dagster.core.reversals import NO_REVERSAL_LIMITS
 from meshline_dagster.delivery import engine
 from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
 from meshline_dagster.delivery.plan import plan
+from meshline_dagster.delivery.reversing import target_of
 from meshline_dagster.delivery.session import DeliveryReport
+from meshline_dagster.store.duplicates import reversal_postings
 from meshline_dagster.store.exceptions import exceptions
 from meshline_dagster.testing.oracle import Violation, check_liveness, check_safety
 from meshline_dagster.testing.simulator.child import Child
@@ -146,11 +149,17 @@ class _Simulation:
         await asyncio.sleep(max(0.0, schedule.until - self.loop.time()) + _LEASES_HAVE_ENDED)
         for number in range(1, _SETTLING_RUNS + 1):
             await self._process(f"plan-all-{number}", self._plan(schedule.world.publications[-1], Mode.LIVE), None)
+            self._read_back()
             self.operators.let_everything_go()
             report = await self._deliver(f"settle-{number}", _SETTLING_PATIENCE, None)
             if report is not None and _is_idle(report):
                 break
             await asyncio.sleep(_SETTLING_PATIENCE / 4)
+        self._read_back()
+
+    def _read_back(self) -> None:
+        mode = Mode.SHADOW if self.loop.time() < self.schedule.live_from else Mode.LIVE
+        self.operators.read_back(self.erp.records, self._options(mode, 0.0))
 
     async def _publish(self) -> None:
         """Plan each outbox in turn; a planner that dies is started again, as a failed run would be."""
@@ -188,6 +197,7 @@ class _Simulation:
         for turn in range(1, _MOST_RUNS + 1):
             await self._deliver(f"run-{number}.{turn}", run.patience, interruption)
             interruption = None
+            self._read_back()
             await asyncio.sleep(run.again)
             if self.loop.time() >= self.schedule.until:
                 return
@@ -344,12 +354,14 @@ class _Simulation:
             self._fail("error", f"a callback raised {type(error).__name__}: {error}")
         with self.store.read() as connection:
             queue = exceptions(connection)
+            found = reversal_postings(connection, _DESTINATION)
+        prepared = [target_of(row) for row in found if row.state in OPEN_STATES or row.state is PostingState.DEAD]
         codes: dict[str, set[str]] = {}
         for item in queue:
             codes.setdefault(item.entity_key or "", set()).add(item.code)
         self.outcome.exceptions.update(item.code for item in queue)
         self.outcome.violations += check_safety(records, truth)
-        self.outcome.violations += check_liveness(records, truth, codes, ended=self.last_delivery)
+        self.outcome.violations += check_liveness(records, truth, codes, ended=self.last_delivery, prepared=prepared)
 
     def _fail(self, check: str, message: str) -> None:
         self.outcome.violations.append(Violation(check, "", message))

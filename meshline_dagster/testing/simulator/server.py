@@ -44,7 +44,8 @@ class Request:
     """One call to the ERP.
 
     Attributes:
-        action: ``create``, ``draft`` (a document that counts only once it is confirmed), ``confirm``, ``replace`` or ``find``.
+        action: ``create``, ``draft`` (a document that counts only once it is confirmed), ``confirm``, ``replace``, ``reverse`` (cancel the
+            document ``erp_id``), ``find`` or ``show`` (whose ids are the ERP's own).
         sent_at: virtual seconds when it left us.
         process: who sent it: for the oracle, no ERP looks at it.
         late: it reaches the ERP after the time within which the ERP promises to act.
@@ -61,6 +62,12 @@ class Request:
     payload: Mapping[str, Any] | None = None
     late: bool = False
     copy: bool = False
+    erp_id: str | None = None
+
+    @property
+    def is_reading(self) -> bool:
+        """It changes nothing."""
+        return self.action in {"find", "show"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +113,10 @@ class SimulatedErp:
             ids = request.external_ids
             found = {one: held for one in ids if (held := self._of(request.kind, one))}
             return Reply(Status.FOUND, found=found)
+        if request.action == "show":
+            return Reply(
+                Status.FOUND, found={one.erp_id: [one] for one in self._with_ids(request, request.external_ids)}
+            )
         keyed = self.profile is Profile.IDEMPOTENT
         if keyed and request.key in self._answers:
             reply = replace(self._answers[request.key], status=Status.UNCHANGED)
@@ -118,7 +129,10 @@ class SimulatedErp:
 
     def _write(self, request: Request, now: float) -> Reply:
         (external_id,) = request.external_ids
+        if request.action == "reverse":
+            return self._reverse(request, now)
         have = self._of(request.kind, external_id)
+        have = [one for one in have if one.is_live] or have
         if request.action == "confirm":
             return self._confirm(request, have, now)
         refusal = self._refusal(request, now)
@@ -149,6 +163,20 @@ class SimulatedErp:
         new = replace(old, event_id=request.event_id, content=content, stamp=now, bill=bill)
         self._put(request, old, new, now)
         return Reply(Status.UPDATED, old.erp_id)
+
+    def _reverse(self, request: Request, now: float) -> Reply:
+        found = self._with_ids(request, (request.erp_id or "",))
+        if not found:
+            return Reply(Status.REFUSED, None, "there is no such document", "erp_id")
+        [old] = found
+        if not old.is_live:
+            return Reply(Status.UNCHANGED, old.erp_id)
+        content = replace(old.content, status="cancelled")
+        self._put(request, old, replace(old, content=content, draft=False, stamp=now), now)
+        return Reply(Status.UPDATED, old.erp_id)
+
+    def _with_ids(self, request: Request, erp_ids: Sequence[str]) -> list[Held]:
+        return [one for one in self.records.documents if one.kind is request.kind and one.erp_id in erp_ids]
 
     def _confirm(self, request: Request, have: Sequence[Held], now: float) -> Reply:
         if not have:
@@ -214,6 +242,7 @@ class SimulatedErp:
                 request.late,
                 request.copy,
                 held.bill,
+                request.action == "reverse",
             )
         )
 

@@ -42,6 +42,7 @@ def truth_of(
         billing=_billing(schedule.billing),
         released=tuple(operators.released) if operations.backlog.count == 0 else None,
         approved=(*operators.approved, schedule.until) if operations.reversals.count == 0 else None,
+        decided=tuple(operators.approved),
         answered=network.answered,
         recorded_after=_TOKENS_KEPT + _WAITS * step,
         planned=_first_published(schedule.world.publications),

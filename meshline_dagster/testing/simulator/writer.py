@@ -10,12 +10,14 @@ from datetime import datetime, timedelta
 
 from meshline_dagster.core.documents import (
     ACCOUNTING_KINDS,
+    REVERSE,
     Answer,
     Document,
     DocumentKind,
     ErpDocument,
     ErpLine,
     Outcome,
+    standing,
 )
 from meshline_dagster.core.errors import TransientError
 from meshline_dagster.core.settle import difference
@@ -32,7 +34,7 @@ _OPERATIONS = frozenset(
     for kind in DocumentKind
     for operation in ("create", "amend", "cancel")
     if operation == "create" or kind not in ACCOUNTING_KINDS
-)
+) | {(DocumentKind.SALES_ORDER, REVERSE)}
 _CONNECT_SECONDS = 0.01
 _DONE = {Status.CREATED: Outcome.CREATED, Status.UPDATED: Outcome.UPDATED, Status.UNCHANGED: Outcome.EXISTS}
 
@@ -105,6 +107,13 @@ class SimulatedWriter:
             raise TransientError(f"the look-up got no answer: {reply.message}")
         return {key: [self._shown(held) for held in found] for key, found in (reply.found or {}).items()}
 
+    async def show(self, kind: DocumentKind, erp_ids: Sequence[str]) -> Mapping[str, ErpDocument]:
+        """Look up by the ERP's own ids."""
+        reply = await self._ask(Request("show", kind, tuple(erp_ids), self._now(), self._process.name))
+        if isinstance(reply, Failure):
+            raise TransientError(f"the look-up got no answer: {reply.message}")
+        return {key: self._shown(held) for key, (held,) in (reply.found or {}).items()}
+
     async def read(self, kind: DocumentKind, since: datetime | None) -> AsyncIterator[list[ErpDocument]]:
         """Everything changed since, oldest first."""
         found = [self._shown(held) for held in self._network.erp.records.documents if held.kind is kind]
@@ -115,6 +124,8 @@ class SimulatedWriter:
     async def _post(self, document: Document) -> Answer:
         if document.kind in ACCOUNTING_KINDS:
             self._network.belongs[document.external_id] = document.payload["order"]
+        if document.operation == REVERSE:
+            return await self._call(document, "reverse")
         if document.operation != "create":
             return await self._call(document, "replace")
         if not self._two_steps or document.kind is DocumentKind.CUSTOMER:
@@ -126,6 +137,7 @@ class SimulatedWriter:
             found = (await self.find(document.kind, [document.external_id])).get(document.external_id, [])
         except TransientError as error:  # only a look-up was sent: the ERP surely did nothing
             return Answer(Outcome.RETRY, message=str(error))
+        found = list(standing(found))
         if found and found[0].status != "partial":
             return _existing(document, found[0])
         drafted = await self._call(document, "replace" if found else "draft")
@@ -148,6 +160,7 @@ class SimulatedWriter:
             key,
             document.event_id,
             payload,
+            erp_id=document.erp_id,
         )
         return self._answer(document, await self._ask(request))
 

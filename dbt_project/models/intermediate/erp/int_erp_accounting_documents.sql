@@ -19,6 +19,7 @@ final as (
         erp_id,
         external_id,
         erp_number,
+        changed_at,
         status,
         order_external_id,
         invoice_external_id,

@@ -14,6 +14,7 @@ final as (
         erp_id,
         external_id,
         erp_number,
+        changed_at,
         status,
         event_id,
         currency,

@@ -1,0 +1,89 @@
+"""An ERP that takes everything twice and acts too late: two documents, found by read-back, one taken back when finance has approved it."""
+
+import json
+import time
+from collections import Counter
+from pathlib import Path
+
+import httpx
+import pytest
+
+from meshline_dagster.orchestration.components import load_settings
+from meshline_dagster.orchestration.sync import build_sync
+from meshline_dagster.sandbox.crm import generate
+from meshline_dagster.sandbox.erp.app import create_app as create_erp
+from meshline_dagster.sandbox.serve import serve
+from tests.end_to_end.conftest import ROOT
+
+pytestmark = pytest.mark.slow
+
+HEADERS = {"Authorization": "Bearer sandbox"}
+BEYOND_SETTLE_AFTER = 9.0
+
+
+@pytest.fixture
+def world():
+    return generate(11, deals=20, days=15, bad_share=0.0)
+
+
+@pytest.fixture
+def careless(place, tmp_path, monkeypatch):
+    """The reference sync into an ERP with neither keys nor unique external ids."""
+    settings = load_settings(Path(ROOT) / "assets" / "defs" / "crm_to_erp" / "defs.yaml")
+    to = settings.destination.model_copy(update={"profile": "lookup_only"})
+    defs = build_sync(settings.model_copy(update={"destination": to}))
+    place.definitions = lambda: defs
+    with serve(create_erp(tmp_path / "careless.db", profile="lookup_only")) as url:
+        monkeypatch.setenv("MESHLINE_ERP_URL", url)
+        place.erp_url = url
+        yield place
+
+
+def live_orders(place):
+    """External id -> how many live documents carry it."""
+    answer = httpx.get(f"{place.erp_url}/v1/sales-orders", params={"limit": 1000}, headers=HEADERS, timeout=30).json()
+    return Counter(one["external_id"] for one in answer["documents"] if one["status"] != "cancelled")
+
+
+def queue(place):
+    shown = place.command("exceptions", "list", "--json", "--limit", "0").stdout
+    return [json.loads(line) for line in shown.splitlines()]
+
+
+def test_a_late_commit_makes_two_documents_and_an_approval_leaves_one(careless):
+    place = careless
+    late = {"fault": "late_commit", "path": "sales-orders", "at": [1], "seconds": BEYOND_SETTLE_AFTER}
+    place.faults(late)
+    assert place.run().success
+    deadline = time.monotonic() + 60
+    while max(live_orders(place).values()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    [external_id] = [name for name, count in live_orders(place).items() if count > 1]
+
+    checks = place.run("crm_to_erp_checks", mode=None)
+    assert checks.success
+    assert place.status()["duplicates_in_erp"] == 1
+    [item] = [one for one in queue(place) if one["code"] == "duplicate"]
+    assert (item["priority"], item["owner"]) == ("P1", "finance")
+    assert external_id in item["title"]
+    [asked] = [json.loads(line) for line in place.command("approvals", "list", "--json").stdout.splitlines()]
+    assert (asked["role"], asked["writes"], asked["kind"]) == ("finance", 1, "reversals")
+    assert f"meshline approvals approve {asked['digest'][:16]}" in item["fix"]
+
+    assert place.run().success  # it waits, whatever runs meanwhile
+    assert live_orders(place)[external_id] == 2
+    approved = place.command("approvals", "approve", asked["digest"][:16], "--reason", "seen in the ERP")
+    assert approved.returncode == 0, approved.stderr
+    assert place.run().success
+    assert set(live_orders(place).values()) == {1}
+    assert not [one for one in queue(place) if one["code"] == "duplicate"]
+    status = place.status()
+    assert (status["duplicates_in_erp"], status["parity"]) == (0, 1.0)
+    verified = place.command("audit", "verify")
+    assert verified.returncode == 0, verified.stderr
+    traced = place.command("trace", external_id).stdout
+    assert "reverse" in traced
+
+    journal = place.oracle()["journal"]
+    assert place.run().success
+    assert place.oracle()["journal"] == journal
