@@ -253,7 +253,8 @@ class _Delivery:
             later = next_due(connection, to, shards, now=now, held=held)
             elsewhere = open_shards(connection, to) - set(shards)
             outdated = outdated_states(connection, to, shards, held=held) if self.options.coalesce else []
-            ripe = ripe_entities(connection, to, shards, today=now.date(), limit=_PASS) if self.options.billing else []
+            billing = self.options.billing
+            ripe = ripe_entities(connection, to, shards, today=billing.day(now), limit=_PASS) if billing else []
             recorder.open_exceptions |= open_keys(connection, "delivery")
             recorder.refused = refused_states(connection, to)
             excess = self.reversals.check(connection)
