@@ -1,6 +1,7 @@
 """The reconcile assets: what the source says against what the ERP holds, after the read-back."""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -18,6 +19,7 @@ from meshline_dagster.orchestration.translator import dbt_specs
 from meshline_dagster.store.builds import last_build
 from meshline_dagster.warehouse.build import RECONCILE, reconcile_args
 from meshline_dagster.warehouse.connection import open_warehouse
+from meshline_dagster.warehouse.extracts import write_billing_terms
 from meshline_dagster.warehouse.publish import RECONCILED, publish
 from meshline_dagster.warehouse.sources import create_landing_views
 
@@ -44,6 +46,7 @@ def reconcile_assets(settings: SyncSettings, feeds: Sequence[FeedSpec]) -> dg.As
                     raise ConfigError("nothing has been derived yet: materialise the assets up to `outbox` first")
                 files = source_files(ops, zone, feeds, settings.destination.name, after=build.landing_to)
             create_landing_views(connection, files)
+            write_billing_terms(connection, settings.billing_terms(datetime.now(UTC)))
             step = DbtStep(reconcile_args(), path)
             if step.result.success:
                 publish(connection, meshline.published_path, build_id=build.id, names=RECONCILED)

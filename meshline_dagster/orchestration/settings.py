@@ -29,7 +29,7 @@ from meshline_dagster.orchestration.hold_settings import (
     LimitSettings,
 )
 from meshline_dagster.orchestration.references import SecretReference
-from meshline_dagster.warehouse.records import Policy
+from meshline_dagster.warehouse.records import BillingTerms, Policy
 
 __all__ = [
     "CheckSettings",
@@ -282,6 +282,13 @@ class SyncSettings(_Settings):
         if policy is None or self.time_zone == "UTC":
             return policy
         return replace(policy, zone=ZoneInfo(self.time_zone))
+
+    def billing_terms(self, now: datetime) -> BillingTerms:
+        """What the comparison with the ERP has to know of invoices at an instant."""
+        billing = self.billing
+        if billing is None:
+            return BillingTerms(now.astimezone(ZoneInfo(self.time_zone)).date())
+        return BillingTerms(billing.day(now), billing.trigger.value, billing.since)
 
     def policy_of_rules(self) -> Policy:
         """What the models may assume."""
