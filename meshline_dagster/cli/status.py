@@ -135,6 +135,8 @@ def print_figures(figures: "Figures") -> None:
         ("held", figures.held, {}),
         ("invoices", figures.invoices, figures.invoiced_amount),
         ("credit notes", figures.credit_notes, figures.credited_amount),
+        ("orders not invoiced", figures.not_invoiced, {}),
+        ("orders billed wrongly", figures.wrongly_billed, {}),
         ("duplicates in the ERP", figures.duplicates_in_erp, {}),
     )
     for name, count, money in rows:

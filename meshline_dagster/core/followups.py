@@ -10,7 +10,7 @@ order's cancellation.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from enum import StrEnum
 from itertools import groupby
@@ -62,12 +62,18 @@ class BillingPolicy:
     Attributes:
         since: orders booked before this day are invoiced elsewhere, unless we have invoiced them; None: all are invoiced.
         closed_through: the last day of the periods that are closed; None: none is.
+        zone: where the books are kept: its days are the accounting dates.
     """
 
     amendments: Amendments = Amendments.AMEND_IN_PLACE
     trigger: InvoiceTrigger = InvoiceTrigger.BOOKING
     since: date | None = None
     closed_through: date | None = None
+    zone: tzinfo = UTC
+
+    def day(self, now: datetime) -> date:
+        """The day of an instant, where the books are kept."""
+        return now.astimezone(self.zone).date()
 
     def first_open_day(self, day: date) -> date:
         """The day itself, or the first one after the closed periods."""

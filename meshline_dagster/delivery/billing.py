@@ -72,20 +72,21 @@ def plan_billing(connection: Connection, billings: Sequence[Billing], *, actor: 
 
     Args:
         billings: of one workflow.
-        now: UTC; its day becomes the documents' accounting date.
+        now: its day, where the books are kept, becomes the documents' accounting date.
     """
     if not billings:
         return
     to, shards, policy, _ = billings[0]
+    today = policy.day(now)
     keys = list(dict.fromkeys(key for one in billings for key in one.entity_keys))
     rows = billing_rows(connection, to, keys)
     changed = {key: row for key in keys if (row := _changed(rows[key])) is not None}
     left_alone = changed.keys() | in_review(connection, keys)
-    plans = {key: plan_follow_ups(key, rows[key], policy, today=now.date()) for key in keys if key not in left_alone}
+    plans = {key: plan_follow_ups(key, rows[key], policy, today=today) for key in keys if key not in left_alone}
     fresh = [new for plan in plans.values() for new in plan.insert]
     insert_postings(connection, to, fresh, shards=shards, actor=actor, now=now)
     waiting = [(key, shard_of(key, shards), plan.due_on) for key, plan in plans.items() if plan.due_on]
-    waiting += [(key, shard_of(key, shards), now.date() + timedelta(days=1)) for key in left_alone]
+    waiting += [(key, shard_of(key, shards), today + timedelta(days=1)) for key in left_alone]
     put_off(connection, to, keys, waiting)
     findings = [changed_finding(to, key, row.event_id) for key, row in changed.items()]
     negative = {key: order for key, plan in plans.items() if plan.negative and (order := rows_that_count(rows[key])[0])}
@@ -117,5 +118,5 @@ def reopen_refused(
     change_states(connection, changes, actor=actor, now=now)
     found = list(dict.fromkeys(row.entity_key for row in rows))
     if found:
-        due = [(key, shard_of(key, options.shards), now.date()) for key in found]
+        due = [(key, shard_of(key, options.shards), options.billing.day(now)) for key in found]
         put_off(connection, options.destination, found, due)

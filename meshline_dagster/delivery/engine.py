@@ -250,10 +250,9 @@ class _Delivery:
             later = next_due(connection, to, shards, now=now, held=held)
             elsewhere = open_shards(connection, to) - set(shards)
             outdated = outdated_states(connection, to, shards, held=held) if self.options.coalesce else []
+            billing = self.options.billing
             ripe = (
-                ripe_entities(connection, to, shards, today=now.date(), limit=_BILLED_AT_ONCE)
-                if self.options.billing
-                else []
+                ripe_entities(connection, to, shards, today=billing.day(now), limit=_BILLED_AT_ONCE) if billing else []
             )
             recorder.open_exceptions |= open_keys(connection, "delivery")
             recorder.refused = refused_states(connection, to)

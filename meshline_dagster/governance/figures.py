@@ -1,7 +1,7 @@
 """The figures of a sync: what landed, what became of it, what the ERP holds. Read from published Parquet and the ops store."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ import duckdb
 from meshline_dagster.core.money import to_text
 from meshline_dagster.store.engine import Store
 from meshline_dagster.store.exceptions import entities_in_exception, exception_amounts
-from meshline_dagster.store.ledger_reports import order_states
+from meshline_dagster.store.ledger_reports import order_states, waiting_visibly
 from meshline_dagster.store.manifest import rows_total
-from meshline_dagster.warehouse.publish import published
+from meshline_dagster.warehouse.publish import Published, published
 
 __all__ = ["CLASSES", "Figures", "read_figures"]
 
@@ -47,6 +47,9 @@ class Figures:
         unexplained: of these, orders that are neither matched nor explained by an open exception or a hold.
         posted: orders of ours that the ERP holds, by its own words.
         invoices, credit_notes: what the ERP holds of them, by its own words; ``invoiced_amount`` and ``credited_amount`` in money.
+        not_invoiced: orders that are to be invoiced here, since a day that has passed, and of which nothing is.
+        wrongly_billed: orders of which something else is invoiced, less what is credited, than they are worth.
+        billing_unexplained: orders of these two that no open exception, hold or posting on its way explains.
         parity: matched orders among all orders; ``parity_by_money`` in money, of the worst currency.
         drift_by_money: unexplained money in all of the source's money, of the worst currency.
     """
@@ -66,6 +69,9 @@ class Figures:
     invoices: int = 0
     credit_notes: int = 0
     unexplained: int = 0
+    not_invoiced: int = 0
+    wrongly_billed: int = 0
+    billing_unexplained: int = 0
     parity: float = 1.0
     parity_by_money: float = 1.0
     drift_by_money: float = 0.0
@@ -103,6 +109,7 @@ class Figures:
         names = (
             *("landed", "events", "orders", "matched", "posted", "held", "in_exception", "rejected"),
             *("duplicates_in_erp", "missing_in_crm", "invoices", "credit_notes", "unexplained", "unaccounted"),
+            *("not_invoiced", "wrongly_billed", "billing_unexplained"),
             *("parity", "parity_by_money", "parity_excluding_explained", "parity_excluding_explained_by_money"),
             *("drift", "drift_by_money"),
         )
@@ -134,7 +141,9 @@ def read_figures(store: Store, published_root: Path, destination: str) -> Figure
     )
     if "status" not in current.rows:
         return known
-    return _with_reconciliation(known, current.path("status"), current.path("reconciliation"))
+    return _with_billing(
+        _with_reconciliation(known, current.path("status"), current.path("reconciliation")), store, current, destination
+    )
 
 
 def _classes(events: Path, states: Mapping[str, str]) -> tuple[dict[str, int], int]:
@@ -152,6 +161,32 @@ def _classes(events: Path, states: Mapping[str, str]) -> tuple[dict[str, int], i
                 else:
                     classes[name] += 1
     return classes, unaccounted
+
+
+_BILLING = "SELECT * FROM read_parquet(?) WHERE class IN ('not_invoiced', 'differs')"
+
+
+def _with_billing(known: Figures, store: Store, current: Published, destination: str) -> Figures:
+    """An order counts once, whatever currencies it was invoiced in."""
+    if "billing" not in current.rows:
+        return known
+    with duckdb.connect() as connection:
+        cursor = connection.execute(_BILLING, [str(current.path("billing"))])
+        names = [column[0] for column in cursor.description or []]
+        found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    rows = [row for row in found if row.get("is_billed_here")]  # a publication of an older version does not say
+    by_class = {
+        name: {row["entity_key"] for row in rows if row["class"] == name} for name in ("not_invoiced", "differs")
+    }
+    open_rows = {row["entity_key"] for row in rows if row["explained_by"] is None}
+    with store.read() as connection:
+        explained = waiting_visibly(connection, destination, sorted(open_rows))
+    return replace(
+        known,
+        not_invoiced=len(by_class["not_invoiced"]),
+        wrongly_billed=len(by_class["differs"]),
+        billing_unexplained=len(open_rows - explained),
+    )
 
 
 _UNEXPLAINED = """

@@ -71,7 +71,8 @@ def why_drain(store: Store, options: DeliveryOptions, *, now: datetime) -> tuple
         until = not_before(connection, options.destination)
         if until is not None and now < until:
             return False, f"the destination asked to be left alone until {until:%H:%M:%S} UTC"
-        ripe = options.billing is not None and is_any_ripe(connection, options.destination, today=now.date())
+        billing = options.billing
+        ripe = billing is not None and is_any_ripe(connection, options.destination, today=billing.day(now))
         if not ripe and not is_any_due(connection, options.destination, now=now):
             return False, "nothing is due"
         try:
@@ -83,7 +84,8 @@ def why_drain(store: Store, options: DeliveryOptions, *, now: datetime) -> tuple
 
 def _what_is_due(connection: Connection, options: DeliveryOptions, *, now: datetime) -> tuple[bool, str]:
     to, shards = options.destination, range(options.shards)
-    if options.billing is not None and ripe_entities(connection, to, shards, today=now.date(), limit=1):
+    billing = options.billing
+    if billing is not None and ripe_entities(connection, to, shards, today=billing.day(now), limit=1):
         return True, "orders are to be invoiced from today on"
     paused = held(pause.scope for pause in pauses_now(connection, options, now=now)) | unapproved() | reversed_soon()
     if waiting_backlog(connection, options) is not None:

@@ -1,4 +1,4 @@
-"""Reconciliation checks: drift, parity, duplicates and completeness, by count and by money, from what the builds published.
+"""Reconciliation checks: drift, parity, duplicates, billing and completeness, by count and by money, from what the builds published.
 
 A figure has the same name here, in ``meshline status --json`` and in the glossary.
 """
@@ -24,6 +24,10 @@ _DESCRIPTIONS = {
         "`parity` in the metadata is the full ratio, as in `meshline status`."
     ),
     "duplicates": "Orders, invoices and credit notes that the ERP holds more than once.",
+    "billing": (
+        "Orders that are not invoiced although their day has passed, or not for what they are worth, and that no open exception, hold or "
+        "posting on its way explains."
+    ),
     "completeness": "Every event is in exactly one class: posted, under way, rejected, held, in review, ignored or shadowed.",
 }
 
@@ -75,6 +79,19 @@ def reconciliation_checks(settings: SyncSettings) -> dg.AssetChecksDefinition:
             "duplicates",
             passed=figures.duplicates_in_erp == 0,
             figures={"duplicates_in_erp": figures.duplicates_in_erp, "documents": figures.posted},
+        )
+        yield _result(
+            "billing",
+            passed=figures.billing_unexplained == 0,
+            figures={
+                "billing_unexplained": figures.billing_unexplained,
+                "not_invoiced": figures.not_invoiced,
+                "wrongly_billed": figures.wrongly_billed,
+                "invoices": figures.invoices,
+                "credit_notes": figures.credit_notes,
+                **_amounts("invoiced_amount", figures.invoiced_amount),
+                **_amounts("credited_amount", figures.credited_amount),
+            },
         )
         yield _result(
             "completeness",

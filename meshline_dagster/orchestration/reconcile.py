@@ -23,6 +23,7 @@ from meshline_dagster.store.builds import last_build
 from meshline_dagster.warehouse.build import RECONCILE, reconcile_args
 from meshline_dagster.warehouse.connection import open_warehouse
 from meshline_dagster.warehouse.duplicates import doubled_documents
+from meshline_dagster.warehouse.extracts import write_billing_terms
 from meshline_dagster.warehouse.publish import RECONCILED, publish
 from meshline_dagster.warehouse.sources import create_landing_views
 
@@ -49,6 +50,7 @@ def reconcile_assets(settings: SyncSettings, feeds: Sequence[FeedSpec]) -> dg.As
                     raise ConfigError("nothing has been derived yet: materialise the assets up to `outbox` first")
                 files = source_files(ops, zone, feeds, settings.destination.name, after=build.landing_to)
             create_landing_views(connection, files)
+            write_billing_terms(connection, settings.billing_terms(datetime.now(UTC)))
             step = DbtStep(reconcile_args(), path)
             if step.result.success:
                 publish(connection, meshline.published_path, build_id=build.id, names=RECONCILED)

@@ -4,14 +4,16 @@ Any text may be ``env:NAME``: it is read from the environment when it is used, s
 no secret ever stands in a file.
 """
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from meshline_dagster.core.backlog import BacklogLimits
 from meshline_dagster.core.documents import ACCOUNTING_KINDS
+from meshline_dagster.core.followups import BillingPolicy
 from meshline_dagster.core.pauses import Freeze
 from meshline_dagster.core.reversals import ReversalLimits
 from meshline_dagster.crm.compaction import KEEP, MOST_FILES
@@ -27,7 +29,7 @@ from meshline_dagster.orchestration.hold_settings import (
     LimitSettings,
 )
 from meshline_dagster.orchestration.references import SecretReference
-from meshline_dagster.warehouse.records import Policy
+from meshline_dagster.warehouse.records import BillingTerms, Policy
 
 __all__ = [
     "CheckSettings",
@@ -41,6 +43,14 @@ __all__ = [
     "SyncSettings",
     "TrytonDestination",
 ]
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError("this is no time zone of the IANA database: write e.g. Europe/Zurich, or UTC") from error
+    return name
 
 
 class _Settings(BaseModel):
@@ -203,6 +213,8 @@ class SyncSettings(_Settings):
         backlog: how much may be posted without a release.
         approvals: what waits until somebody approves it.
         freezes: the close calendar: when nothing is posted.
+        time_zone: where the books are kept (IANA): invoices and credit notes are dated by its days, orders invoiced from the beginning of
+            theirs, and periods closed by them. Freezes are in UTC.
         poll_seconds: how often the sensor asks the CRM.
     """
 
@@ -212,6 +224,7 @@ class SyncSettings(_Settings):
     mode: Mode = Mode.SHADOW
     origin: date
     effective_from: date | None = None
+    time_zone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
     poll_seconds: int = Field(30, ge=5)
     overlap_minutes: float = Field(10.0, ge=0)
     lag_seconds: float = Field(3.0, ge=0)
@@ -262,6 +275,21 @@ class SyncSettings(_Settings):
         """How much of the present a poll leaves out."""
         return timedelta(seconds=self.lag_seconds)
 
+    @property
+    def billing(self) -> BillingPolicy | None:
+        """How orders are invoiced; None when orders only are posted."""
+        policy = self.policy.billing
+        if policy is None or self.time_zone == "UTC":
+            return policy
+        return replace(policy, zone=ZoneInfo(self.time_zone))
+
+    def billing_terms(self, now: datetime) -> BillingTerms:
+        """What the comparison with the ERP has to know of invoices at an instant."""
+        billing = self.billing
+        if billing is None:
+            return BillingTerms(now.astimezone(ZoneInfo(self.time_zone)).date())
+        return BillingTerms(billing.day(now), billing.trigger.value, billing.since)
+
     def policy_of_rules(self) -> Policy:
         """What the models may assume."""
         return Policy(
@@ -283,7 +311,7 @@ class SyncSettings(_Settings):
             effective_from=self.effective_from,
             missing_customer=self.policy.missing_customer,
             coalesce=self.policy.coalesce,
-            billing=self.policy.billing,
+            billing=self.billing,
             partial=self.policy.partial,
             failures=self.limits.failures,
             rate_per_second=self.limits.rate_per_second,

@@ -7,7 +7,9 @@ from sqlalchemy import Connection, case, func, or_, select
 
 from meshline_dagster.core.documents import REVERSE, DocumentKind
 from meshline_dagster.core.ledger import OPEN_STATES, PostingState
-from meshline_dagster.store.tables import attempt, posting
+from meshline_dagster.store.bulk import among
+from meshline_dagster.store.exceptions import CLOSED
+from meshline_dagster.store.tables import attempt, exception_item, is_open, posting
 
 __all__ = [
     "attempts_of",
@@ -19,6 +21,7 @@ __all__ = [
     "orders_posted",
     "postings_in",
     "postings_of_entities",
+    "waiting_visibly",
 ]
 
 
@@ -53,6 +56,17 @@ def entities_named(connection: Connection, identifier: str) -> list[str]:
     columns = (posting.c.entity_key, posting.c.external_id, posting.c.event_id, posting.c.erp_id)
     query = select(posting.c.entity_key).where(or_(*[column == identifier for column in columns])).distinct()
     return list(connection.execute(query).scalars())
+
+
+def waiting_visibly(connection: Connection, destination: str, entities: Sequence[str]) -> set[str]:
+    """Those of these entities that somebody has an open exception about, or of which something is on its way or held back."""
+    asked = select(exception_item.c.entity_key).where(
+        among(connection, exception_item.c.entity_key, entities), exception_item.c.status != CLOSED
+    )
+    opened = select(posting.c.entity_key).where(
+        posting.c.destination == destination, is_open(posting), among(connection, posting.c.entity_key, entities)
+    )
+    return set(connection.execute(asked).scalars()) | set(connection.execute(opened).scalars())
 
 
 def postings_in(

@@ -12,9 +12,9 @@ import duckdb
 import pyarrow as pa
 
 from meshline_dagster.core.identity import canonical_json, sha256_hex
-from meshline_dagster.warehouse.records import BuildMode, BuildSpec, Policy
+from meshline_dagster.warehouse.records import BillingTerms, BuildMode, BuildSpec, Policy
 
-__all__ = ["effective_mode", "mark_applied", "policy_hash", "write_extracts"]
+__all__ = ["effective_mode", "mark_applied", "policy_hash", "write_billing_terms", "write_extracts"]
 
 _TABLES = """
 CREATE SCHEMA IF NOT EXISTS ops;
@@ -77,10 +77,16 @@ def write_extracts(connection: duckdb.DuckDBPyConnection, spec: BuildSpec, mode:
         _replace(connection, "mapping", [asdict(entry) for entry in spec.mappings], _MAPPING)
         changed = [{"kind": kind, "source_value": value} for kind, value in spec.changed_mappings]
         _replace(connection, "mapping_new", changed, _MAPPING_NEW)
+        write_billing_terms(connection, spec.billing or BillingTerms(spec.as_of.date()))
     except BaseException:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def write_billing_terms(connection: duckdb.DuckDBPyConnection, terms: BillingTerms) -> None:
+    """Write what the comparison with the ERP has to know of invoices: of each comparison anew, as its day is not that of the build."""
+    _replace(connection, "billing_terms", [asdict(terms)], _BILLING_TERMS)
 
 
 def mark_applied(connection: duckdb.DuckDBPyConnection, spec: BuildSpec, project_hash: str) -> None:
@@ -128,6 +134,7 @@ _POLICY = pa.schema(
         ("selling_entity", pa.string()),
     ]
 )
+_BILLING_TERMS = pa.schema([("today", pa.date32()), ("invoice_trigger", pa.string()), ("invoices_from", pa.date32())])
 _MAPPING = pa.schema(
     [("kind", pa.string()), ("source_value", pa.string()), ("target_value", pa.string()), ("seq", pa.int64())]
 )

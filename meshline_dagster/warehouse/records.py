@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
-__all__ = ["BuildMode", "BuildSpec", "MappingEntry", "Policy", "SourceFile", "SourceFiles"]
+__all__ = ["BillingTerms", "BuildMode", "BuildSpec", "MappingEntry", "Policy", "SourceFile", "SourceFiles"]
 
 
 class BuildMode(StrEnum):
@@ -61,6 +61,21 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class BillingTerms:
+    """What the comparison with the ERP has to know of invoices. A change of it recomputes nothing else.
+
+    Attributes:
+        today: where the books are kept.
+        invoice_trigger: ``booking`` or ``start``; None: the sync makes no invoices.
+        invoices_from: orders booked before this day are invoiced elsewhere; None: none is.
+    """
+
+    today: date
+    invoice_trigger: str | None = None
+    invoices_from: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MappingEntry:
     """One operator's decision in force. ``kind`` is product, customer, party, payment_term or tax."""
 
@@ -79,6 +94,7 @@ class BuildSpec:
         replay: first and last change day (UTC) whose entities are recomputed besides the touched ones.
         mappings: every decision in force.
         changed_mappings: ``(kind, source value)`` decided or revoked since the build cursor.
+        billing: what the sync invoices; None: nothing.
         after: the build whose end is the build cursor, where known: when this warehouse has not applied it (it was restored
             from elsewhere, or is new), the build becomes a full one.
     """
@@ -92,6 +108,7 @@ class BuildSpec:
     changed_mappings: Sequence[tuple[str, str]] = ()
     replay: tuple[date, date] | None = None
     after: str | None = None
+    billing: BillingTerms | None = None
 
     def __post_init__(self) -> None:
         if self.as_of.tzinfo is None:

@@ -57,6 +57,7 @@ def test_every_order_is_invoiced_once_and_a_cancellation_becomes_a_credit_note(i
     assert figures["invoices"] == oracle["documents"]["invoice open"]
     assert figures["credit_notes"] == oracle["documents"].get("credit_note open", 0)
     assert figures["duplicates_in_erp"] == 0
+    assert (figures["not_invoiced"], figures["wrongly_billed"], figures["billing_unexplained"]) == (0, 0, 0)
     assert place.run().success
     assert place.oracle()["journal"] == oracle["journal"]
 

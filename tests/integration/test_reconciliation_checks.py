@@ -11,6 +11,9 @@ from meshline_dagster.governance.figures import read_figures
 from meshline_dagster.orchestration.recon_checks import reconciliation_checks
 from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.orchestration.settings import CheckSettings, RestDestination, SalesforceSource, SyncSettings
+from meshline_dagster.store.engine import open_store
+from meshline_dagster.store.exceptions import Finding, raise_exceptions
+from meshline_dagster.warehouse.records import BillingTerms
 from tests.integration.warehouse.landed import Project, account, deal, erp_order, instant, line, product
 
 SETTINGS = SyncSettings(sources=(SalesforceSource(),), destination=RestDestination(), origin=date(2026, 1, 1))
@@ -108,3 +111,44 @@ def test_the_worse_of_count_and_money_decides(project, in_erp, limits):
     reconciled(project, *in_erp)
     told, _ = checked(project, **limits)
     assert [told[name][0] for name in ("drift", "parity_excluding_explained")] == [False, False]
+
+
+def invoice(key, order, amount, currency):
+    values = {
+        "order_external_id": order,
+        "external_id": f"MLI-{key}",
+        "number": key,
+        "status": "open",
+        "currency": currency,
+    }
+    return "erp__invoice", {**erp_order(key, instant(60))[1], **values, "amount": Decimal(amount)}
+
+
+def test_an_order_that_is_posted_and_never_invoiced_fails_a_check_until_somebody_has_it(project):
+    """D1 is not invoiced, D2 for less than it is worth, D4 as it should be; D3 is in review, and not in the ERP."""
+    reconciled(project, "D1", "D2", "D4")
+    told, figures = checked(project)
+    assert told["billing"][0]
+    assert figures["not_invoiced"] == 0
+    project.billing = BillingTerms(date(2026, 12, 31), "booking")
+    orders = {row["entity_key"][-2:]: row["external_id"] for row in project.file(project.build(), "reconciliation")}
+    project.land([invoice("I2", orders["D2"], 99, "USD"), invoice("I4", orders["D4"], 50, "EUR")])
+    project.build()
+    told, figures = checked(project)
+    passed, billing = told["billing"]
+    assert not passed
+    assert (billing["not_invoiced"], billing["wrongly_billed"], billing["billing_unexplained"]) == (1, 1, 2)
+    assert [figures[name] for name in ("not_invoiced", "wrongly_billed", "billing_unexplained")] == [1, 1, 2]
+    store = open_store(f"sqlite:///{project.folder / 'ops.db'}")
+    with store.write() as connection:
+        asked = [
+            Finding(
+                *(key, "delivery", "rejected", "an invoice", "closed", "open it"), entity_key=f"crm/opportunity/{key}"
+            )
+            for key in ("D1", "D2")
+        ]
+        raise_exceptions(connection, asked, now=instant(61))
+    store.close()
+    told, figures = checked(project)
+    assert told["billing"][0]
+    assert (figures["not_invoiced"], figures["wrongly_billed"], figures["billing_unexplained"]) == (1, 1, 0)

@@ -1,6 +1,6 @@
 """What a sync's YAML may say about documents, and that what nobody would read or build is refused when it is loaded."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from pydantic import ValidationError
@@ -86,3 +86,20 @@ def test_the_tryton_writer_makes_invoices_where_the_sync_asks_for_them(monkeypat
 def test_what_becomes_of_half_done_documents_reaches_the_delivery(partial):
     assert settings({"partial": partial.value}).delivery().partial is partial
     assert settings({}).delivery().partial is PartialPolicy.COMPLETE
+
+
+def in_zone(**zone):
+    told = settings(INVOICED).model_dump(mode="json") | zone
+    return SyncSettings.model_validate(told).delivery().billing
+
+
+def test_the_time_zone_of_the_books_reaches_the_delivery_and_is_utc_unless_it_is_said():
+    late = datetime(2026, 12, 31, 20, tzinfo=UTC)
+    assert in_zone().day(late) == date(2026, 12, 31)
+    assert in_zone(time_zone="Asia/Tokyo").day(late) == date(2027, 1, 1)
+
+
+@pytest.mark.parametrize("zone", ["Middle/Earth", "", "../etc/passwd", "Europe"])
+def test_a_time_zone_that_nobody_knows_is_refused_when_it_is_loaded(zone):
+    with pytest.raises(ValidationError, match=r"time_zone[^$]*is no time zone of the IANA"):
+        in_zone(time_zone=zone)

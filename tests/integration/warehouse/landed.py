@@ -12,7 +12,15 @@ import pyarrow.parquet as pq
 from meshline_dagster.warehouse import build as builds
 from meshline_dagster.warehouse.build import BuildResult
 from meshline_dagster.warehouse.connection import open_warehouse
-from meshline_dagster.warehouse.records import BuildMode, BuildSpec, MappingEntry, Policy, SourceFile, SourceFiles
+from meshline_dagster.warehouse.records import (
+    BillingTerms,
+    BuildMode,
+    BuildSpec,
+    MappingEntry,
+    Policy,
+    SourceFile,
+    SourceFiles,
+)
 from meshline_dagster.warehouse.sources import LANDING_COLUMNS
 from tests.integration.warehouse.rows import (
     EPOCH,
@@ -59,6 +67,7 @@ class Project:
     def __init__(self, folder: Path, *, policy: Policy | None = None, target: Path | None = None) -> None:
         self.folder = folder
         self.policy = policy or Policy()
+        self.billing: BillingTerms | None = None
         self.warehouse = folder / "warehouse.duckdb"
         self.published = folder / "published"
         self.target = target or folder / "target"
@@ -119,6 +128,7 @@ class Project:
             mappings=list(self.mappings.values()),
             changed_mappings=list(self._changed),
             replay=replay,
+            billing=self.billing,
         )
 
     def planned(self) -> None:
