@@ -54,6 +54,7 @@ class Document:
         key: idempotency key of this request (64 hexadecimal digits).
         event_id: the canonical event that asks for it.
         operation: ``create``, ``amend`` or ``cancel``: what to do, given what the ledger last posted.
+        erp_id: the ERP's id of it where a part of it is known to be there, so that a list that does not show it lags; else None.
         payload: the target state. Money and quantities are decimal strings, dates ISO strings. For a sales order:
             ``order_number, customer (external id), customer_name, currency, order_date, po_number, payment_terms,
             status (open|cancelled), amount (ex tax), lines [{line, sku, description, quantity, uom, unit_price, amount,
@@ -69,6 +70,7 @@ class Document:
     event_id: str
     operation: str
     payload: Mapping[str, Any]
+    erp_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ class Answer:
         field: the offending or differing field, where the ERP named one.
         retry_after: seconds the ERP asked us to wait, with ``RETRY``.
         raw: a small excerpt of the answer for the attempt's record.
+        absent: with ``REJECTED``, the external id that a look-up did not show, for which reason nothing was sent: the document's own,
+            or that of one it refers to. The engine knows whether it should be there.
     """
 
     outcome: Outcome
@@ -90,6 +94,7 @@ class Answer:
     field: str | None = None
     retry_after: float | None = None
     raw: Mapping[str, Any] = default(default_factory=dict)
+    absent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
