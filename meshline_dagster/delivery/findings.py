@@ -2,6 +2,7 @@
 
 from meshline_dagster.core.documents import ACCOUNTING_KINDS
 from meshline_dagster.core.settle import Settled
+from meshline_dagster.core.text import kept_text
 from meshline_dagster.store.exceptions import Finding
 from meshline_dagster.store.postings import Posting
 
@@ -95,7 +96,7 @@ def finding_for(row: Posting, settled: Settled) -> Finding:
         origin="delivery",
         code=code,
         title=f"{row.document_kind.value} {row.external_id} of {row.entity_key}: {code.replace('_', ' ')}",
-        detail=settled.message or code,
+        detail=kept_text(settled.message or code),
         fix=_REFUSED_DOCUMENT if is_refused_document else _FIX.get(code, _DIFFERENT).format(key=row.key),
         owner="finance" if is_refused_document else _OWNERS.get(code, "integrations"),
         priority="P2" if code in _CAN_WAIT else "P1",

@@ -26,3 +26,10 @@ def test_what_is_dead_names_the_command_that_leads_out_with_the_key(problem):
     finding = finding_for(row, Settled(PostingState.DEAD, problem, problem=problem))
     assert f"`meshline postings retry {'k' * 64} --reason TEXT`" in finding.fix
     assert "{" not in finding.fix
+
+
+def test_what_an_erp_echoes_of_a_secret_is_not_in_the_exception():
+    given = {name: name for name in NAMES} | {"key": "k" * 64, "amount": Decimal(1), "currency": "USD"}
+    row = Posting(**(dict.fromkeys(Posting._fields) | given | {"document_kind": DocumentKind.SALES_ORDER}))
+    told = Settled(PostingState.REJECTED, "rejected", "no: client_secret=hush&access_token: hush2", problem="rejected")
+    assert finding_for(row, told).detail == "no: client_secret=***&access_token: ***"
