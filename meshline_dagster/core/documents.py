@@ -76,7 +76,8 @@ class Document:
             ``invoice_date (accounting date), original_date (before closed periods), order (external id), order_event_id`` instead of
             ``order_date``; for a credit note: as for an invoice with
             ``invoice`` (external id of what it reverses) and, in each line, ``invoice_line``: its amounts are positive and taken back.
-        erp_id: of a reversal, the ERP's own id of the document; else None.
+        erp_id: the ERP's own id: of the document to reverse; or of one that is known to be there in part, so that a list that does not show it
+            lags; else None.
     """
 
     kind: DocumentKind
@@ -99,6 +100,8 @@ class Answer:
         field: the offending or differing field, where the ERP named one.
         retry_after: seconds the ERP asked us to wait, with ``RETRY``.
         raw: a small excerpt of the answer for the attempt's record.
+        absent: with ``REJECTED``, the external id that a look-up did not show, for which reason nothing was sent: the document's own,
+            or that of one it refers to. The engine knows whether it should be there.
     """
 
     outcome: Outcome
@@ -107,6 +110,7 @@ class Answer:
     field: str | None = None
     retry_after: float | None = None
     raw: Mapping[str, Any] = default(default_factory=dict)
+    absent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from meshline_dagster.core.documents import ACCOUNTING_KINDS, REVERSE
 from meshline_dagster.core.followups import BillingRow
 from meshline_dagster.core.money import to_text
 from meshline_dagster.core.settle import Settled
+from meshline_dagster.core.text import kept_text
+from meshline_dagster.delivery.findings_books import books_fix
 from meshline_dagster.store.exceptions import Finding
 from meshline_dagster.store.postings import Posting
 
@@ -128,15 +130,23 @@ def finding_for(row: Posting, settled: Settled) -> Finding:
     code = settled.problem or settled.outcome
     is_refused_document = code == "rejected" and row.document_kind in ACCOUNTING_KINDS
     is_reversal = row.operation == REVERSE
-    fix = _REVERSAL if is_reversal else _REFUSED_DOCUMENT if is_refused_document else _FIX.get(code, _DIFFERENT)
+    in_books = books_fix(code, row.document_kind)
+    is_for_finance = is_refused_document or is_reversal or (in_books is not None and code != "attempts_used_up")
+    fix = (
+        _REVERSAL
+        if is_reversal
+        else _REFUSED_DOCUMENT
+        if is_refused_document
+        else in_books or _FIX.get(code, _DIFFERENT)
+    )
     return Finding(
         trace_key=trace_key(row),
         origin="delivery",
         code=code,
         title=f"{row.document_kind.value} {row.external_id} of {row.entity_key}: {code.replace('_', ' ')}",
-        detail=settled.message or code,
+        detail=kept_text(settled.message or code),
         fix=fix.format(key=row.key),
-        owner="finance" if is_refused_document or is_reversal else _OWNERS.get(code, "integrations"),
+        owner="finance" if is_for_finance else _OWNERS.get(code, "integrations"),
         priority="P2" if code in _CAN_WAIT else "P1",
         entity_key=row.entity_key,
         event_id=row.event_id,

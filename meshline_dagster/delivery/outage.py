@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from meshline_dagster.core.breaker import CLOSED_BREAKER, Breaker, BreakerState, answered, failed, may_probe, probing
+from meshline_dagster.core.text import kept_text
 from meshline_dagster.delivery.pace import Pace
 from meshline_dagster.delivery.session import Session
 from meshline_dagster.store import audit
@@ -132,7 +133,7 @@ class OutageGuard:
             now=now,
             jitter=self._jitter(),
             limit=1 if signal.for_good else self._limit,
-            message=signal.message,
+            message=kept_text(signal.message),
         )
 
     def _announce(self, connection: Connection, before: Breaker, after: Breaker, now: datetime) -> None:

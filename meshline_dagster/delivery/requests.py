@@ -33,7 +33,7 @@ from meshline_dagster.delivery.session import Session
 from meshline_dagster.delivery.shards import ShardLeases
 from meshline_dagster.delivery.slots import Slots
 from meshline_dagster.store.ledger_writes import Attempt
-from meshline_dagster.store.postings import Posting
+from meshline_dagster.store.postings import Posting, is_in_erp
 
 __all__ = ["Requests"]
 
@@ -78,6 +78,7 @@ class Requests:
         pace: Pace,
     ) -> None:
         self._writer, self._options, self._report = session.writer, session.options, session.report
+        self._store, self._lag = session.store, session.writer.capabilities.settle_after
         self._clock, self._jitter, self._timeout = session.clock, session.jitter, session.timeout
         self._recorder, self._leases, self._guard, self._holds, self._pace = recorder, leases, guard, holds, pace
         self._operations = session.writer.capabilities.operations
@@ -100,7 +101,7 @@ class Requests:
             if problem is not None:
                 refused.append((row, problem))
                 continue
-            document = _document(row, _previous(row, before), policy)
+            document = _document(row, _previous(row, before), policy, lags=bool(self._lag))
             if document is None:
                 idle.append(row)
             elif self._leases.covers(row.shard, self._timeout):
@@ -250,7 +251,7 @@ class Requests:
             silent = answer.outcome in {Outcome.RETRY, Outcome.UNKNOWN}
             made = row.attempts + (0 if probe and silent else 1)  # an outage does not use a posting's attempts up
             settled = after_answer(
-                answer,
+                self._unless_it_lags(row, answer),
                 kind=row.document_kind,
                 attempts=made,
                 max_attempts=self._options.max_attempts,
@@ -273,6 +274,17 @@ class Requests:
                 else self._guard.reached(started)
             )
         await self._recorder.record(results)
+
+    def _unless_it_lags(self, row: Posting, answer: Answer) -> Answer:
+        """What the ledger knows to be in the ERP, and its list does not show, is waited for; until the attempts are used up."""
+        if answer.outcome is not Outcome.REJECTED or answer.absent is None or not self._lag:
+            return answer
+        keys = [key for key in (row.entity_key, row.depends_on) if key is not None]
+        with self._store.read() as connection:
+            if not is_in_erp(connection, row.destination, keys, answer.absent):
+                return answer
+        text = f"{answer.message}; it was there, so the ERP's list lags, or somebody has removed it"
+        return replace(answer, outcome=Outcome.RETRY, message=text, retry_after=self._lag.total_seconds())
 
     async def _postpone(self, rows: Sequence[Posting], signals: list[Signal]) -> None:
         """The look-up itself failed: nothing was learnt, ask again a little later."""
@@ -320,7 +332,7 @@ def _previous(row: Posting, before: Mapping[str, Posting]) -> Posting | None:
     return None if row.document_kind in ACCOUNTING_KINDS else before.get(row.entity_key)
 
 
-def _document(row: Posting, previous: Posting | None, partial: PartialPolicy) -> Document | None:
+def _document(row: Posting, previous: Posting | None, partial: PartialPolicy, *, lags: bool) -> Document | None:
     """What to ask for, given what was posted last; None when a cancellation finds nothing to cancel.
 
     What is there in part is brought about once more, or cancelled, under a key of its own: it is another request.
@@ -337,4 +349,5 @@ def _document(row: Posting, previous: Posting | None, partial: PartialPolicy) ->
     if cancelled and previous is None:
         return None
     operation = "cancel" if cancelled else "create" if previous is None else "amend"
-    return Document(row.document_kind, row.external_id, row.key, row.event_id, operation, payload)
+    known = row.erp_id if lags and row.state is _S.PARTIAL else None
+    return Document(row.document_kind, row.external_id, row.key, row.event_id, operation, payload, known)

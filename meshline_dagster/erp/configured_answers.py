@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshline_dagster.core.errors import AuthError, MeshlineError, SourceError, TransientError
+from meshline_dagster.core.text import kept_text
 from meshline_dagster.erp.configured_documents import as_text, decode
 from meshline_dagster.erp.configured_model import AnswerRule, AnswersApi
 from meshline_dagster.erp.configured_text import Pointer, pointer
@@ -83,7 +84,7 @@ class Answers:
         named = _first(self._field, body)
         field = field or (None if named is None else self._fields.get(named, named))
         wait = retry_after(response) if means == "retry" else None
-        return Reply(means, body, response.headers, status, words[:_MESSAGE_CHARACTERS], field, wait)
+        return Reply(means, body, response.headers, status, kept_text(words, _MESSAGE_CHARACTERS), field, wait)
 
 
 def as_error(reply: Reply, what: str) -> MeshlineError | None:

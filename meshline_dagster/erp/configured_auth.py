@@ -9,15 +9,19 @@ from urllib.parse import urlencode
 
 from pydantic import SecretStr
 
-from meshline_dagster.core.errors import AuthError, TransientError
+from meshline_dagster.core.errors import AuthError, MeshlineError, RateLimitedError, TransientError
 from meshline_dagster.erp.configured_documents import decode
 from meshline_dagster.erp.http import NETWORK_ERRORS, HttpClient, Response
+from meshline_dagster.erp.rest_answers import retry_after
 
 __all__ = ["Auth", "FixedHeader", "OAuthClient", "basic"]
 
 _EARLY = 60.0
 _UNSAID = 300.0
 _OK = 200
+_TOO_MANY = 429
+_LATER = frozenset({408, 425})
+_SAID_LATER = frozenset({"temporarily_unavailable", "server_error", "slow_down"})
 
 
 class Auth(Protocol):
@@ -111,11 +115,9 @@ class OAuthClient:
         if response.status_code != _OK or not isinstance(body, dict) or not isinstance(body.get("access_token"), str):
             word = body.get("error") if isinstance(body, dict) else None
             text = f"{self._token_url} gives no token (HTTP {response.status_code}, {word or 'no reason given'})"
-            if response.status_code in range(400, 500):
-                raise AuthError(f"{text}; check client id and secret in the environment")
-            raise TransientError(text)
+            raise _no_token(response, text, word)
         self._token = SecretStr(body["access_token"])
-        self._until = started + max(0.0, float(body.get("expires_in", _UNSAID)) - _EARLY)
+        self._until = started + max(0.0, _seconds(body.get("expires_in")) - _EARLY)
 
     async def _send(self, content: bytes) -> Response:
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
@@ -126,3 +128,21 @@ class OAuthClient:
             raise TransientError(f"{self._token_url} gave no answer: {type(error).__name__}: {error}") from error
         finally:
             await client.aclose()
+
+
+def _no_token(response: Response, text: str, word: object) -> MeshlineError:
+    """Wrong credentials only where the server says so; a busy or broken one is asked again later."""
+    status = response.status_code
+    if status == _TOO_MANY:
+        return RateLimitedError(text, retry_after=retry_after(response))
+    if status in range(400, 500) and status not in _LATER and str(word) not in _SAID_LATER:
+        return AuthError(f"{text}; check token_url, and client id and secret in the environment")
+    return TransientError(text)
+
+
+def _seconds(told: object) -> float:
+    """How long a token lasts; what is no number says nothing."""
+    try:
+        return float(told)  # type: ignore[arg-type]  # as foreign as it comes
+    except (TypeError, ValueError):
+        return _UNSAID

@@ -90,11 +90,12 @@ class BodyError(ValueError):
 
     Args:
         field: the field of the document.
+        absent: the external id that it refers to, and that a look-up did not show.
     """
 
-    def __init__(self, message: str, field: str) -> None:
+    def __init__(self, message: str, field: str, *, absent: str | None = None) -> None:
         super().__init__(message)
-        self.field = field
+        self.field, self.absent = field, absent
 
 
 def erp_id_name(field: str) -> str:

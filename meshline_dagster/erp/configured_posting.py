@@ -59,6 +59,8 @@ class _Posting:
                 return Answer(Outcome.RETRY, message=str(error))
             if have:
                 return await self._go_on(have)
+            if self._document.erp_id is not None:
+                return self._not_shown()
         answer = await self._send("create")
         if answer.outcome is Outcome.CREATED and "confirm" in self._kind.calls:
             return await self._confirm(answer, is_new=True)
@@ -71,8 +73,10 @@ class _Posting:
             found = await self._there()
         except MeshlineError as error:  # as above
             return Answer(Outcome.RETRY, message=str(error))
+        if not found:
+            return self._not_shown()
         if len(found) != 1:
-            text = "there is no such document" if not found else f"{len(found)} documents carry this external id"
+            text = f"{len(found)} documents carry this external id"
             return Answer(Outcome.REJECTED, message=text, field="external_id")
         have = found[0]
         if is_done(document, have) or (document.operation == "cancel" and have.status == "cancelled"):
@@ -146,7 +150,7 @@ class _Posting:
             self._values |= await self._references(call, *following)
             sent = call.request(self._values)
         except BodyError as error:
-            return Answer(Outcome.REJECTED, message=str(error), field=error.field)
+            return Answer(Outcome.REJECTED, message=str(error), field=error.field, absent=error.absent)
         except MeshlineError as error:  # only a question was asked
             return Answer(Outcome.RETRY, message=str(error))
         if self._interface.key_header is None:
@@ -220,6 +224,11 @@ class _Posting:
         document = self._document
         return await look_up(self._session, self._interface, document.kind, [document.external_id], self._company)
 
+    def _not_shown(self) -> Answer:
+        external_id = self._document.external_id
+        text = "there is no such document"
+        return Answer(Outcome.REJECTED, message=text, field="external_id", absent=external_id)
+
     def _names_of(self, have: ErpDocument) -> dict[str, Any]:
         """How a call names the document that it changes."""
         return {"id": have.erp_id, "revision": self._revision(have.raw)}
@@ -237,7 +246,8 @@ class _Posting:
             kind = REFERENCES[field]
             found = await look_up(self._session, self._interface, kind, [name], self._company)
             if len(found) != 1:
-                raise BodyError(f"the ERP has {len(found) or 'no'} {kind.value}s with the external id {name}", field)
+                text = f"the ERP has {len(found) or 'no'} {kind.value}s with the external id {name}"
+                raise BodyError(text, field, absent=None if found else name)
             ids[erp_id_name(field)] = self._interface.kinds[kind].id_at(found[0].raw)
         return ids
 

@@ -60,7 +60,7 @@ class Session:
         try:
             shown = await self._auth.headers()
         except (AuthError, TransientError) as error:
-            return Answer(Outcome.RETRY, message=str(error))
+            return Answer(Outcome.RETRY, message=str(error), retry_after=getattr(error, "retry_after", None))
         try:
             return await self._request(sent, shown)
         except NETWORK_ERRORS as error:

@@ -153,7 +153,8 @@ class RestErpWriter:
             return _Asked(answer=Answer(Outcome.RETRY, message=str(error)))
         if len(found) != 1:
             text = "there is no such document" if not found else f"{len(found)} documents carry this external id"
-            return _Asked(answer=Answer(Outcome.REJECTED, message=text, field="external_id"))
+            absent = None if found else document.external_id
+            return _Asked(answer=Answer(Outcome.REJECTED, message=text, field="external_id", absent=absent))
         have = found[0]
         if is_done(document, have):
             return _Asked(answer=Answer(Outcome.EXISTS, erp_id=have.erp_id))

@@ -13,6 +13,7 @@ import orjson
 from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument, Outcome
 from meshline_dagster.core.errors import AuthError, MeshlineError, SourceError, TransientError
 from meshline_dagster.core.settle import difference
+from meshline_dagster.core.text import kept_text
 from meshline_dagster.erp.http import Response, was_surely_not_sent
 from meshline_dagster.erp.rest_documents import from_json
 
@@ -114,7 +115,7 @@ def _words(response: Response, body: Mapping[str, Any]) -> tuple[str, str | None
     fallback = f"HTTP {response.status_code} {response.reason_phrase}".strip()
     if not isinstance(error, dict):
         return fallback, None
-    message = str(error.get("message") or fallback)[:_MESSAGE_CHARACTERS]
+    message = kept_text(str(error.get("message") or fallback), _MESSAGE_CHARACTERS)
     field = error.get("field")
     return message, None if field is None else str(field)
 

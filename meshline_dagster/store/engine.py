@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 from meshline_dagster.core.errors import ConfigError, StoreUnavailableError
+from meshline_dagster.store.refusals import what_to_set
 
 __all__ = ["Store", "open_store"]
 
@@ -37,7 +38,7 @@ class Store:
     ``write()`` yields a connection whose transaction commits at the end of the block and rolls back on an error;
     ``read()`` yields one that sees a single snapshot on SQLite and read-committed on PostgreSQL. Both raise
     :class:`~meshline_dagster.core.errors.StoreUnavailableError` when the database does not answer, or stops to; whether a transaction
-    that was just committing is durable is then not known.
+    that was just committing is durable is then not known. They raise ``ConfigError`` when it does not let us in.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -72,6 +73,10 @@ class Store:
             if not _is_away(error):
                 raise
             words = " ".join(str(error.orig).split())
+            advice = what_to_set(words)
+            if advice is not None:
+                text = f"the ops store's PostgreSQL refuses us: {advice}"
+                raise ConfigError(f"{text} ({self.engine.url}): {words}") from error
             raise StoreUnavailableError(f"{StoreUnavailableError.__doc__} {self.engine.url}: {words}") from error
 
     def reopener(self) -> "Callable[[], Store]":
@@ -91,7 +96,7 @@ def open_store(url: str, *, migrate: bool = True) -> Store:
         migrate: False leaves the schema alone.
 
     Raises:
-        ConfigError: an unsupported database, or an SQLite file on a network file system.
+        ConfigError: an unsupported database, an SQLite file on a network file system, or a PostgreSQL that does not let us in.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":

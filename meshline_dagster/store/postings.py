@@ -35,6 +35,7 @@ __all__ = [
     "Posting",
     "due_postings",
     "is_any_due",
+    "is_in_erp",
     "known_postings",
     "last_posted",
     "next_due",
@@ -272,6 +273,19 @@ def _in_erp(dialect: str) -> Select[Any]:
     is_state = posting.c.document_kind.not_in(_FOLLOWING)
     here = posting.c.destination == bindparam("to"), among_given(dialect, posting.c.entity_key), in_erp, is_state
     return select(*_COLUMNS).where(*here).order_by(posting.c.event_time, posting.c.id)
+
+
+def is_in_erp(connection: Connection, destination: str, entity_keys: Sequence[str], external_id: str) -> bool:
+    """Whether the ERP has shown, or given us, an id of its own for a document of one of these entities."""
+    given = {"to": destination, "among": listed(entity_keys), "name": external_id}
+    return connection.execute(_with_erp_id(connection.dialect.name), given).first() is not None
+
+
+@lru_cache(maxsize=2)
+def _with_erp_id(dialect: str) -> Select[Any]:
+    here = posting.c.destination == bindparam("to"), among_given(dialect, posting.c.entity_key)
+    named = posting.c.external_id == bindparam("name"), posting.c.erp_id.is_not(None)
+    return select(posting.c.id).where(*here, *named).limit(1)
 
 
 def refused_states(connection: Connection, destination: str) -> dict[str, datetime]:

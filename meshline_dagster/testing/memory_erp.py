@@ -49,6 +49,7 @@ class MemoryErp:
         faults: called with each document before it is handled; None means no fault. A coroutine is awaited: what waits for a database
             must, because the delivery that holds it needs the event loop.
         late: seconds until a late commit happens.
+        lag: seconds until a look-up shows what was done, as where a search index follows the documents.
         clock: UTC now.
     """
 
@@ -57,6 +58,7 @@ class MemoryErp:
     faults: Callable[[Document], Fault | Awaitable[Fault | None] | None] = lambda _: None
     late: float = 0.05
     latency: float = 0.0
+    lag: float = 0.0
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     documents: dict[DocumentKind, list[ErpDocument]] = field(default_factory=dict)
     writes: list[Document] = field(default_factory=list)
@@ -64,6 +66,11 @@ class MemoryErp:
     def of(self, kind: DocumentKind, external_id: str) -> list[ErpDocument]:
         """Everything under one external id."""
         return [one for one in self.documents.get(kind, []) if one.external_id == external_id]
+
+    def shown(self, kind: DocumentKind, external_id: str) -> list[ErpDocument]:
+        """What a look-up shows of it by now."""
+        latest = self.clock() - timedelta(seconds=self.lag)
+        return [one for one in self.of(kind, external_id) if not self.lag or one.stamp <= latest]
 
     def apply(self, document: Document) -> Answer:
         """Do what a document asks for."""
@@ -98,8 +105,9 @@ class MemoryErp:
     def _change(self, document: Document, have: Sequence[ErpDocument]) -> Answer:
         if document.kind in ACCOUNTING_KINDS:
             return Answer(Outcome.REJECTED, message=f"a {document.kind.value} is never changed", field="operation")
-        if not have:
-            return Answer(Outcome.REJECTED, message="there is no such document", field="external_id")
+        if not self.shown(document.kind, document.external_id):
+            text, absent = "there is no such document", document.external_id
+            return Answer(Outcome.REJECTED, message=text, field="external_id", absent=absent)
         if have[0].event_id == document.event_id:
             return Answer(Outcome.EXISTS, erp_id=have[0].erp_id)
         kept = [one for one in self.documents[document.kind] if one is not have[0]]
@@ -123,10 +131,11 @@ class MemoryErp:
             return None
         if document.kind is DocumentKind.CREDIT_NOTE:
             return self._credit_refusal(document)
-        if document.kind is DocumentKind.INVOICE and not self.of(DocumentKind.SALES_ORDER, document.payload["order"]):
-            return Answer(Outcome.REJECTED, message="unknown order", field="order")
-        if not self.of(DocumentKind.CUSTOMER, document.payload["customer"]):
-            return Answer(Outcome.REJECTED, message="unknown customer", field="customer")
+        order = document.payload["order"] if document.kind is DocumentKind.INVOICE else None
+        if order is not None and not self.shown(DocumentKind.SALES_ORDER, order):
+            return Answer(Outcome.REJECTED, message="unknown order", field="order", absent=order)
+        if not self.shown(DocumentKind.CUSTOMER, customer := document.payload["customer"]):
+            return Answer(Outcome.REJECTED, message="unknown customer", field="customer", absent=customer)
         for place, line in enumerate(document.payload["lines"]):
             if self.skus is not None and line["sku"] not in self.skus:
                 return Answer(Outcome.REJECTED, message=f"unknown item {line['sku']}", field=f"lines[{place}].sku")
@@ -250,7 +259,7 @@ class MemoryWriter:
     async def find(self, kind: DocumentKind, external_ids: Sequence[str]) -> Mapping[str, list[ErpDocument]]:
         """Look up by external id."""
         await asyncio.sleep(self.erp.latency)
-        found = {key: self.erp.of(kind, key) for key in external_ids}
+        found = {key: self.erp.shown(kind, key) for key in external_ids}
         return {key: documents for key, documents in found.items() if documents}
 
     async def show(self, kind: DocumentKind, erp_ids: Sequence[str]) -> Mapping[str, ErpDocument]:

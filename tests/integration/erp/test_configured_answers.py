@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from meshline_dagster.core.documents import DocumentKind, Outcome
-from meshline_dagster.core.errors import TransientError
+from meshline_dagster.core.errors import MeshlineError, TransientError
 from meshline_dagster.erp.configured import ConfiguredErpWriter
 from meshline_dagster.erp.configured_auth import FixedHeader
 from meshline_dagster.erp.configured_model import ErpApi
@@ -73,8 +73,8 @@ def told(erp, kind=None, **api):
 
 def post(writer, document):
     async def inside():
-        await writer.open()
         try:
+            await writer.open()
             [answer] = await writer.post([document])
             return answer
         finally:
@@ -207,3 +207,11 @@ def test_what_a_creation_shows_is_its_id():
         ErpApi.model_validate(
             {**TOLD, "documents": {**TOLD["documents"], "sales_order": changes(create={"shows": "/a"})}}
         )
+
+
+@pytest.mark.parametrize("status", [422, 500])
+def test_secrets_that_the_erp_echoes_are_not_in_its_words(status):
+    answer = JSONResponse({"message": "no: client_secret=hushhush, access_token: hushhush"}, status)
+    with told(Erp(create=answer, company=answer)) as writer, pytest.raises(MeshlineError) as raised:
+        post(writer, FIRST)
+    assert "client_secret=***, access_token: ***" in str(raised.value)
