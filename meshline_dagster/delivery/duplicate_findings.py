@@ -17,7 +17,7 @@ from meshline_dagster.store.postings import Posting
 __all__ = ["DUPLICATE", "READ_BACK", "Case", "duplicate_finding", "duplicate_trace_key"]
 
 DUPLICATE = "duplicate"
-"""The code of the exception, and the cause of a reversal."""
+"""What the exceptions' trace keys start with, and the cause of a reversal."""
 
 READ_BACK = "read_back"
 """The origin of the exception."""
@@ -57,7 +57,7 @@ def duplicate_finding(destination: str, case: Case, latest: Mapping[str, Posting
     return Finding(
         trace_key=duplicate_trace_key(destination, doubled.kind, doubled.external_id),
         origin=READ_BACK,
-        code=DUPLICATE,
+        code="duplicate",
         title=f"{destination} holds {len(doubled.documents)} {_name(doubled.kind)}s under {doubled.external_id}",
         detail=f"kept: {_words(choice.kept)}\n{too_many}",
         fix=" ".join([*_steps([latest[row.event_id] for row in case.rows]), _by_hand(destination, case)]),

@@ -172,7 +172,7 @@ posting = Table(
     Index(None, "destination", "entity_key"),
     Index(None, "destination", "state"),
 )
-# Three partial indexes stand in migrations only: declared here they would load every PostgreSQL dialect at import.
+# Four partial indexes stand in migrations only: declared here they would load every PostgreSQL dialect at import.
 
 
 def is_open(of: NamedFromClause) -> TextClause:

@@ -1,5 +1,6 @@
 """A sync that invoices what it posts, on the sandbox: once, to the cent; what changes later is credited, never edited."""
 
+import json
 from decimal import Decimal
 from pathlib import Path
 
@@ -77,6 +78,14 @@ def test_every_order_is_invoiced_once_and_a_cancellation_becomes_a_credit_note(i
     for shown in ('"document_kind": "invoice"', '"document_kind": "credit_note"', '"class": "billed"'):
         assert shown in traced.stdout
     assert place.status()["duplicates_in_erp"] == 1
+    shown = place.command("exceptions", "list", "--json", "--limit", "0").stdout
+    [item] = [one for one in map(json.loads, shown.splitlines()) if one["code"] == "duplicate"]
+    assert (item["priority"], item["entity_key"]) == (
+        "P1",
+        f"salesforce/opportunity/{open_orders[other]['order_number']}",
+    )
+    assert "by a credit note where it is posted" in item["fix"]
+    assert place.command("approvals", "list").stdout.strip() == "nothing waits for approval"
 
 
 def invoice_again(place, invoice):

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from meshline_dagster.core.documents import REVERSE, DocumentKind
 from meshline_dagster.core.duplicates import Doubled, Standing, reversal_key
 from meshline_dagster.core.errors import PermanentError
+from meshline_dagster.core.followups import BillingPolicy
 from meshline_dagster.core.identity import external_id
 from meshline_dagster.core.pauses import Scope
 from meshline_dagster.delivery.by_hand import retry
@@ -168,10 +169,25 @@ def test_the_order_waits_for_its_reversal_and_then_amends_the_document_that_is_k
     read_back(ops, erp)
     plan_rows(ops, [customer(), order(1), order(1, version=2, amount="12"), order(2)])
     assert run(ops, MemoryWriter(erp), QUICK).outcomes == {"created": 1}  # the other order goes on
+    assert why_drain(ops, QUICK, now=datetime.now(UTC))[0] is False
     decide(ops)
     assert run(ops, MemoryWriter(erp), PATIENT).outcomes == {"updated": 2}
     amounts = {one.erp_id: (one.status, one.amount) for one in erp.of(ORDER, order(1).external_id)}
     assert amounts == {"sales_order-2": ("open", Decimal(12)), "again-1-0": ("cancelled", Decimal(10))}
+
+
+def test_a_reversal_is_no_state_of_an_order_and_is_not_invoiced(ops, erp):
+    options = replace(PATIENT, billing=BillingPolicy())
+    dated = order(1)
+    dated = replace(dated, payload={**dated.payload, "order_date": "2017-04-01"})
+    plan_rows(ops, [customer(), dated], options)
+    run(ops, MemoryWriter(erp), options)
+    enter_twice(erp, 1)
+    read_back(ops, erp, options=options)
+    decide(ops)
+    assert run(ops, MemoryWriter(erp), options).outcomes == {"updated": 1}
+    assert len(erp.documents[DocumentKind.INVOICE]) == 1
+    assert queue(ops) == [("duplicate", "read_back")]
 
 
 def test_cancelled_by_hand_it_resolves_itself_and_the_reversal_is_closed(ops, erp):

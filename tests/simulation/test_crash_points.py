@@ -91,6 +91,30 @@ def taken_back(schedule):
     )
 
 
+def standing_twice(schedule):
+    """The schedule with an ERP that acts too late: its orders stand twice, and operators have them reversed between the runs."""
+    *outboxes, last = schedule.world.publications
+    weights = {FaultKind.TOO_LATE: 1.0, FaultKind.RESET_AFTER: 0.4, FaultKind.TIMEOUT_DONE: 0.4}
+    return replace(
+        stage(schedule),
+        until=90.0,
+        world=replace(schedule.world, publications=(*outboxes, replace(last, at=90.0))),
+        plan_interruptions=[None] * len(outboxes),
+        faults=FaultPlan(0.4, weights, (), 90.0),
+        pauses=(),
+        forged_at=None,
+        matches_only=False,
+        max_attempts=30,
+        absences=(),
+        operations=Operations(approved=(15.0, 30.0, 45.0, 60.0, 75.0)),
+        billing=None,
+        runs=[
+            replace(schedule.runs[0], at=1.0 + 15 * place, again=1.0, patience=10.0, interruption=None)
+            for place in range(6)
+        ],
+    )
+
+
 def stage(schedule):
     """The schedule as a story in which much happens: several runs at once, many postings that were held back and are released together,
     plans meanwhile, one posting that is forged before it is sent; in every other, orders are invoiced, and in every third the ops store goes away. Some runs stand still until their lease has become too short for a
@@ -184,6 +208,10 @@ def test_a_process_has_died_at_every_point_and_the_orders_still_ended_once():
     for schedule in (one for one in cancelling if any(len(of) > 1 and of[-1] == "cancelled" for of in states_of(one))):
         coverage.work_off(taken_back(schedule))
         if not any("reversals" in name or "Recorder.bill" in name for name in coverage.missing):
+            break
+    for schedule in (draw_schedule(seed, Profile.LOOKUP_ONLY) for seed in range(MOST_SEEDS)):
+        coverage.work_off(standing_twice(schedule))
+        if not any("reversing." in name or "_reverse" in name or "reverse(" in name for name in coverage.missing):
             break
     drawn = (draw_schedule(seed, list(Profile)[seed % 3]) for seed in range(MOST_SEEDS))
     for place, schedule in enumerate(one for one in drawn if is_large(one)):

@@ -47,9 +47,7 @@ def test_migrations_make_exactly_the_tables_that_the_code_declares(ops):
         columns = {column["name"]: column["nullable"] for column in made.get_columns(name)}
         assert columns == {column.name: bool(column.nullable) for column in table.columns}, name
         partial = (
-            {"ix_posting_open", "ix_posting_dead", "ix_posting_reversal", "ix_posting_duplicate"}
-            if name == "posting"
-            else set()
+            {f"ix_posting_{of}" for of in ("open", "dead", "reversal", "duplicate")} if name == "posting" else set()
         )
         assert {index["name"] for index in made.get_indexes(name) if not index.get("unique")} == {
             index.name for index in table.indexes if not index.unique

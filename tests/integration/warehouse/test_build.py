@@ -5,7 +5,10 @@ from decimal import Decimal
 
 import pytest
 
+from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.identity import external_id
+from meshline_dagster.warehouse.connection import open_warehouse
+from meshline_dagster.warehouse.duplicates import doubled_documents
 from meshline_dagster.warehouse.records import BuildMode
 from tests.integration.warehouse.landed import Project, account, deal, erp_order, instant, line, product
 
@@ -83,6 +86,12 @@ def test_what_is_read_back_is_reconciled_by_order_and_in_money(project):
     assert (total["duplicates_in_erp"], total["missing_in_crm"]) == (1, 1)
     assert total["drift_by_money"] == pytest.approx(4 / 6)
     assert total["parity"] == pytest.approx(1 / 6)
+    with open_warehouse(project.warehouse) as connection:
+        [twice] = doubled_documents(connection)
+    assert (twice.kind, twice.entity_key) == (DocumentKind.SALES_ORDER, "crm/opportunity/D4")
+    assert twice.external_id == external_id("sales_order", "crm/opportunity/D4")
+    assert {one.erp_id for one in twice.documents} == {"D4", "D4 again"}
+    assert {(one.amount, one.currency, one.stamp) for one in twice.documents} == {(Decimal(300), "USD", instant(60))}
 
 
 def test_an_incremental_build_publishes_the_outbox_of_what_it_touched_and_all_exceptions(project):

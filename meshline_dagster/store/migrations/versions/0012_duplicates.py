@@ -9,4 +9,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.execute("CREATE INDEX ix_posting_duplicate ON posting (destination) WHERE operation = 'reverse'")
+    op.execute(
+        "CREATE INDEX ix_posting_duplicate ON posting (destination, operation, external_id) WHERE operation = 'reverse'"
+    )
