@@ -8,7 +8,7 @@ from typing import Any
 from meshline_dagster.core.documents import Document, DocumentKind, ErpDocument, ErpLine
 from meshline_dagster.erp.tryton_values import Refusal, WantedSale
 
-__all__ = ["INVOICE_FIELDS", "document_from_invoice", "invoice_values", "kind_of"]
+__all__ = ["INVOICE_FIELDS", "accounting_date", "dates_of", "document_from_invoice", "invoice_values", "kind_of"]
 
 INVOICE_FIELDS = [
     *("external_id", "event_id", "order_external_id", "reverses_external_id", "number", "state", "party.code"),
@@ -50,6 +50,17 @@ def document_from_invoice(row: Mapping[str, Any]) -> ErpDocument:
     )
 
 
+def accounting_date(document: Document) -> date:
+    """The day on which it is to be in the books."""
+    return date.fromisoformat(document.payload["invoice_date"])
+
+
+def dates_of(document: Document) -> dict[str, Any]:
+    """For ``account.invoice``."""
+    day = accounting_date(document)
+    return {"invoice_date": day, "accounting_date": day}
+
+
 def invoice_values(document: Document, wanted: WantedSale, reversed_lines: Mapping[int, int]) -> dict[str, Any]:
     """For ``account.invoice``; the module ``extref`` fills in accounts and journal.
 
@@ -60,7 +71,6 @@ def invoice_values(document: Document, wanted: WantedSale, reversed_lines: Mappi
         Refusal: the invoice has no such line.
     """
     payload = document.payload
-    day = date.fromisoformat(payload["invoice_date"])
     names = ("party", "invoice_address", "currency", "payment_term")
     sign = -1 if document.kind is DocumentKind.CREDIT_NOTE else 1
     lines = []
@@ -74,8 +84,7 @@ def invoice_values(document: Document, wanted: WantedSale, reversed_lines: Mappi
     return {
         **{name: wanted.header[name] for name in names if name in wanted.header},
         "type": "out",
-        "invoice_date": day,
-        "accounting_date": day,
+        **dates_of(document),
         "reference": wanted.header["reference"],
         "description": wanted.header["description"],
         "external_id": document.external_id,

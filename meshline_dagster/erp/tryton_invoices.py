@@ -1,6 +1,7 @@
 """Invoices and credit notes in Tryton: looked up first, created as drafts, posted, and looked at again before anything is claimed.
 
-Creating and posting are two transactions. What stops in between is a draft, and ``partial``: posting it again completes it.
+Creating and posting are two transactions. What stops in between is a draft, and ``partial``: posting it again completes it, under the
+accounting date that is meant now.
 """
 
 import asyncio
@@ -12,7 +13,13 @@ from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpD
 from meshline_dagster.core.errors import MeshlineError
 from meshline_dagster.core.settle import difference
 from meshline_dagster.erp.tryton_batches import tell_all
-from meshline_dagster.erp.tryton_books import INVOICE_FIELDS, document_from_invoice, invoice_values
+from meshline_dagster.erp.tryton_books import (
+    INVOICE_FIELDS,
+    accounting_date,
+    dates_of,
+    document_from_invoice,
+    invoice_values,
+)
 from meshline_dagster.erp.tryton_masters import load_masters
 from meshline_dagster.erp.tryton_replies import Reply
 from meshline_dagster.erp.tryton_rpc import TrytonSession
@@ -28,13 +35,18 @@ _Row = Mapping[str, Any]
 
 @dataclass(slots=True, eq=False)
 class _Work:
-    """A document on its way: what is sent for it, its invoice's id once it has one, its answer once there is nothing more to do."""
+    """A document on its way: what is sent for it, its invoice's id once it has one, its answer once there is nothing more to do.
+
+    Attributes:
+        is_misdated: its draft is from a request for another day.
+    """
 
     document: Document
     values: dict[str, Any] | None = None
     invoice: int | None = None
     answer: Answer | None = None
     is_new: bool = False
+    is_misdated: bool = False
 
     def settle(self, reply: Reply) -> None:
         erp_id = None if self.invoice is None else str(self.invoice)
@@ -49,6 +61,7 @@ async def post_invoices(session: TrytonSession, documents: Sequence[Document]) -
     except MeshlineError as error:  # only look-ups were sent: Tryton surely did nothing
         return [Answer(Outcome.RETRY, message=str(error))] * len(documents)
     await _create(session, works)
+    await _date(session, works)
     await _post(session, works)
     await _conclude(session, works)
     return [work.answer or Answer(Outcome.UNKNOWN, message="no step answered for it") for work in works]
@@ -96,12 +109,14 @@ def _meet(work: _Work, row: _Row) -> None:
     found = document_from_invoice(row)
     field = _difference(work.document, found)
     if field is not None:
-        text = f"the invoice differs in {field}, and what is in the books is never changed"
+        what = "draft" if found.status == "partial" else "invoice"
+        text = f"the {what} differs in {field}, and what is in the ERP is not changed without a word"
         work.answer = Answer(Outcome.EXISTS_DIFFERENT, erp_id=found.erp_id, message=text, field=field)
     elif found.status == "open":
         work.answer = Answer(Outcome.EXISTS, erp_id=found.erp_id)
     else:
         work.invoice = int(row["id"])
+        work.is_misdated = found.document_date != accounting_date(work.document)
 
 
 def _difference(document: Document, found: ErpDocument) -> str | None:
@@ -133,6 +148,18 @@ async def _create(session: TrytonSession, works: Sequence[_Work]) -> None:
         elif reply.says_taken("external id"):
             work.answer = Answer(Outcome.UNKNOWN, message="somebody else is creating this document now")
         else:
+            work.settle(reply)
+
+
+async def _date(session: TrytonSession, works: Sequence[_Work]) -> None:
+    """Give a draft the day of the revision that is posted now: the one that left it may have been refused for its day."""
+
+    async def send(part: Sequence[_Work]) -> Reply:
+        pairs = [one for work in part for one in ([work.invoice], dates_of(work.document))]
+        return await session.tell(_INVOICE, "write", *pairs)
+
+    for work, reply in await tell_all(_drafts(works, lambda work: work.is_misdated), send):
+        if reply.outcome is not None:
             work.settle(reply)
 
 

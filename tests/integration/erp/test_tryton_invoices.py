@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -12,6 +13,7 @@ from meshline_dagster.core.followups import BillingPolicy
 from meshline_dagster.delivery.engine import deliver
 from meshline_dagster.testing.erp_control import find_one, post_one, run, settle
 from meshline_dagster.testing.erp_documents import Sample
+from meshline_dagster.testing.tryton_proxy import Fault
 from tests.integration.erp.tryton_writers import writer_on
 from tests.integration.test_delivery_engine import OPTIONS, customer, order, plan_rows
 
@@ -87,6 +89,31 @@ def test_a_refused_invoice_leaves_no_draft_behind(invoicing, sql):
     assert answer.outcome is Outcome.REJECTED
     assert answer.message
     assert sql("select id from account_invoice where external_id = :id", id=invoice.external_id) == []
+
+
+def test_a_draft_that_a_refused_request_left_is_posted_on_the_day_of_the_next_revision(invoicing, proxy, sql):
+    """The request that is to delete it is lost, and its day is closed: nobody may be refused for that day for ever."""
+    sample = Sample("USD")
+    invoice = sample.invoice(1, LINES)
+    closed = dataclasses.replace(invoice, payload={**invoice.payload, "invoice_date": "2011-01-01"})
+
+    async def work(opened):
+        await settle(opened, sample.customer(), sample.order(1, LINES))
+        proxy.plan(("model.account.invoice.delete", Fault.RESET))
+        refused = await post_one(opened, closed)
+        [draft] = await find_one(opened, invoice)
+        return refused, draft, await post_one(opened, invoice), await find_one(opened, invoice)
+
+    refused, draft, posted, [found] = run(invoicing, work)
+    assert (refused.outcome, draft.status) == (Outcome.REJECTED, "partial")
+    assert draft.document_date == date(2011, 1, 1)
+    assert (posted.outcome, found.status) == (Outcome.CREATED, "open")
+    [row] = sql(
+        "select state, invoice_date, accounting_date from account_invoice where external_id = :id",
+        id=invoice.external_id,
+    )
+    day = date.fromisoformat(invoice.payload["invoice_date"])
+    assert tuple(row) == ("posted", day, day)
 
 
 def test_batches_of_invoices_at_the_same_time_do_not_refuse_each_other(company):
