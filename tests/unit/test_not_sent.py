@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from meshline_dagster.core.ledger import PostingState as S
+from meshline_dagster.core.partials import PartialPolicy
 from meshline_dagster.delivery.recorder import Recorder
 from meshline_dagster.store.ledger_writes import Attempt
 
@@ -23,10 +24,9 @@ class Written:
 @pytest.mark.parametrize(("before", "after"), [(S.PARTIAL, S.PARTIAL), (S.PLANNED, S.RETRY_DUE)])
 def test_half_a_document_whose_request_was_not_sent_is_still_half_a_document(before, after):
     row = SimpleNamespace(id=1, key="k", shard=0, state=before, attempts=2)
+    options = SimpleNamespace(billing=None, partial=PartialPolicy.COMPLETE)
     written, leases = Written(), SimpleNamespace(token=lambda _: 7)
-    recorder = Recorder(
-        SimpleNamespace(report=None, options=SimpleNamespace(billing=None, partial=None)), written, leases
-    )
+    recorder = Recorder(SimpleNamespace(report=None, options=options), written, leases)
     attempt = Attempt(1, "r-1", "post", "f", 7, NOW)
     asyncio.run(recorder.not_sent([row], [attempt], NOW, cause="paused", due_at=None))
     [change] = written.work.changes
