@@ -6,11 +6,14 @@ from enum import StrEnum
 
 from meshline_dagster.core.backlog import NO_LIMITS, BacklogLimits
 from meshline_dagster.core.followups import BillingPolicy
+from meshline_dagster.core.ownership import Ownership
 from meshline_dagster.core.partials import PartialPolicy
 from meshline_dagster.core.pauses import Freeze
 from meshline_dagster.core.reversals import NO_REVERSAL_LIMITS, ReversalLimits
 
 __all__ = ["DeliveryOptions", "MissingCustomer", "Mode"]
+
+_DEFAULT_OWNERS = Ownership()
 
 
 class Mode(StrEnum):
@@ -38,6 +41,7 @@ class DeliveryOptions:
         effective_from: deals booked earlier are pre-cutover and never posted.
         missing_customer: whether customers are created; the ERP is asked first either way.
         billing: how posted orders are invoiced; None posts orders only.
+        ownership: whose word each field of a document is.
         partial: what becomes of a document that is in the ERP in part, where nothing else is; everything else is escalated.
         shards: how many leases the entities are spread over; fixed for the life of a ledger.
         max_attempts: refusals "for now" until a posting is dead.
@@ -60,6 +64,7 @@ class DeliveryOptions:
     effective_from: date | None = None
     missing_customer: MissingCustomer = MissingCustomer.CREATE
     billing: BillingPolicy | None = None
+    ownership: Ownership = _DEFAULT_OWNERS
     partial: PartialPolicy = PartialPolicy.COMPLETE
     shards: int = 16
     max_attempts: int = 8

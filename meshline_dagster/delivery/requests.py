@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -14,8 +14,9 @@ from meshline_dagster.core.identity import sha256_hex
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.partials import PartialPolicy
 from meshline_dagster.core.settle import Settled, after_answer, after_lookup, reversed_in_erp
+from meshline_dagster.delivery.comparison import NOT_COMPARED, Compared, answers_by_comparison, to_compare
 from meshline_dagster.delivery.holds import Holds
-from meshline_dagster.delivery.options import MissingCustomer
+from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer
 from meshline_dagster.delivery.outage import OutageGuard, Signal
 from meshline_dagster.delivery.pace import Pace
 from meshline_dagster.delivery.recorder import Recorder, Results
@@ -28,6 +29,13 @@ from meshline_dagster.store.postings import Posting
 __all__ = ["Requests"]
 
 _S = PostingState
+
+
+class _Told(NamedTuple):
+    """An answer, and when what it answers was asked."""
+
+    started: datetime
+    answer: Answer
 
 
 class Requests:
@@ -51,6 +59,7 @@ class Requests:
         holds: Holds,
         pace: Pace,
     ) -> None:
+        self._session = session
         self._writer, self._options, self._report = session.writer, session.options, session.report
         self._clock, self._jitter, self._timeout = session.clock, session.jitter, session.timeout
         self._recorder, self._leases, self._guard, self._holds, self._pace = recorder, leases, guard, holds, pace
@@ -62,7 +71,7 @@ class Requests:
         Args:
             before: the last posted row of each entity that has one.
         """
-        idle: list[Posting] = []
+        needless: dict[str, list[Posting]] = {}
         forged: list[Posting] = []
         rows: list[Posting] = []
         documents: list[Document] = []
@@ -72,18 +81,20 @@ class Requests:
             if sha256_hex(row.payload.encode()) != row.fingerprint:
                 forged.append(row)
                 continue
-            document = _document(row, _previous(row, before), self._options.partial)
-            if document is None:
-                idle.append(row)
+            previous = _previous(row, before)
+            payload = orjson.loads(row.payload)
+            cause = _needless(row, payload, previous)
+            if cause is not None:
+                needless.setdefault(cause, []).append(row)
             elif self._leases.covers(row.shard, self._timeout):
                 rows.append(row)
-                documents.append(document)
-        if idle:
-            await self._recorder.put_aside(idle, "nothing_to_cancel")
+                documents.append(_document(row, payload, previous, self._options))
+        for cause, idle in needless.items():
+            await self._recorder.put_aside(idle, cause)
         if forged:
             await self._refuse(forged)
         if rows:
-            await self._send(rows, documents)
+            await self._send(rows, documents, before)
 
     async def look_up(self, batch: Sequence[Posting], before: Mapping[str, Posting]) -> None:
         """Settle unknown postings by what the ERP shows."""
@@ -115,6 +126,8 @@ class Requests:
                 max_attempts=self._options.max_attempts,
                 now=started,
                 partial=self._options.partial,
+                cause=row.cause,
+                closed_by_hand=previous is not None and previous.state is not _S.POSTED,
             )
             attempts.append(self._recorder.attempt(row, "look_up", started))
             self._recorder.settle(results, row, attempts[-1], settled, before=row.state, answer=settled.message)
@@ -128,7 +141,9 @@ class Requests:
         async with asyncio.timeout(self._timeout):
             return await self._writer.find(rows[0].document_kind, [row.external_id for row in rows])
 
-    async def _send(self, rows: Sequence[Posting], documents: Sequence[Document]) -> None:
+    async def _send(
+        self, rows: Sequence[Posting], documents: Sequence[Document], before: Mapping[str, Posting]
+    ) -> None:
         """The wait for a slot may be long, so pauses and lease are looked at once more: no request starts unless the lease outlives
         its deadline.
         """
@@ -140,17 +155,44 @@ class Requests:
             self.refused = True
             return
 
-        async def ask() -> tuple[str | None, datetime, list[Answer]]:
+        async def ask() -> tuple[str | None, list[_Told]]:
+            compared = await self._compare(rows, documents, before)
             await self._pace.turn()
             await self._holds.refresh()
             why_not, started = self._why_not(rows), self._clock()
-            return why_not, started, [] if why_not else await self._post(documents)
+            if why_not:
+                return why_not, []
+            left = [one for row, one in zip(rows, documents, strict=True) if row.id not in compared.answers]
+            told = iter(await self._post(left) if left else [])
+            looked = compared.started or started
+            return None, [
+                _Told(looked, compared.answers[row.id]) if row.id in compared.answers else _Told(started, next(told))
+                for row in rows
+            ]
 
-        why_not, started, answers = await self.slots.run(ask)
+        why_not, told = await self.slots.run(ask)
         if why_not:
             await self._recorder.not_sent(rows, attempts, self._clock(), cause=why_not, due_at=self._pace.not_before)
         else:
-            await self._record(rows, documents, attempts, answers, started=started, now=self._clock())
+            await self._record(rows, documents, attempts, told, now=self._clock())
+
+    async def _compare(
+        self, rows: Sequence[Posting], documents: Sequence[Document], before: Mapping[str, Posting]
+    ) -> Compared:
+        """Look at what would be overwritten. Where that gets no answer, nothing was sent: that is only "not now"."""
+        asked = to_compare(rows, documents, before)
+        if not asked:
+            return NOT_COMPARED
+        started = self._clock()
+        try:
+            found = await self._find(list(asked.values()))
+        except (MeshlineError, TimeoutError) as error:
+            answer = Answer(Outcome.RETRY, message=str(error) or "the look-up got no answer in time")
+            return Compared(started, dict.fromkeys(asked, answer))
+        if found is None:
+            return NOT_COMPARED
+        self._report.lookups += len(asked)
+        return Compared(started, answers_by_comparison(self._session, asked, before, found))
 
     def _why_not(self, rows: Sequence[Posting]) -> str | None:
         """What forbids a request at the last moment, in a word for the ledger; None when nothing does."""
@@ -194,13 +236,12 @@ class Requests:
         rows: Sequence[Posting],
         documents: Sequence[Document],
         attempts: Sequence[Attempt],
-        answers: Sequence[Answer],
+        told: Sequence[_Told],
         *,
-        started: datetime,
         now: datetime,
     ) -> None:
         results, probe = Results(now), self._guard.is_probing
-        for row, document, attempt, answer in zip(rows, documents, attempts, answers, strict=True):
+        for row, document, attempt, (started, answer) in zip(rows, documents, attempts, told, strict=True):
             silent = answer.outcome in {Outcome.RETRY, Outcome.UNKNOWN}
             made = row.attempts + (0 if probe and silent else 1)  # an outage does not use a posting's attempts up
             settled = after_answer(
@@ -261,18 +302,28 @@ def _previous(row: Posting, before: Mapping[str, Posting]) -> Posting | None:
     return None if row.document_kind in ACCOUNTING_KINDS else before.get(row.entity_key)
 
 
-def _document(row: Posting, previous: Posting | None, partial: PartialPolicy) -> Document | None:
-    """What to ask for, given what was posted last; None when a cancellation finds nothing to cancel.
-
-    What is there in part is brought about once more, or cancelled, under a key of its own: it is another request.
+def _needless(row: Posting, payload: Mapping[str, Any], previous: Posting | None) -> str | None:
+    """Why a row needs no request, in a word for the ledger: a cancellation finds nothing to cancel, or a customer is there already. None
+    when it needs one.
     """
-    payload: dict[str, Any] = orjson.loads(row.payload)
-    if row.state is _S.PARTIAL and partial is PartialPolicy.REVERSE:
+    if row.state is _S.PARTIAL:
+        return None
+    if row.document_kind is DocumentKind.CUSTOMER:
+        return None if previous is None else "created_once"
+    return "nothing_to_cancel" if previous is None and payload.get("status") == "cancelled" else None
+
+
+def _document(row: Posting, payload: dict[str, Any], previous: Posting | None, options: DeliveryOptions) -> Document:
+    """What to ask for, given what was posted last.
+
+    What is there in part is brought about once more, or cancelled, under a key of its own: it is another request. What is not ours to say
+    is left out.
+    """
+    if row.state is _S.PARTIAL and options.partial is PartialPolicy.REVERSE:
         payload["status"] = "cancelled"
         key = sha256_hex(f"{row.key}/reverse".encode())
         return Document(row.document_kind, row.external_id, key, row.event_id, "cancel", payload)
     cancelled = payload.get("status") == "cancelled"
-    if cancelled and previous is None:
-        return None
     operation = "cancel" if cancelled else "create" if previous is None else "amend"
-    return Document(row.document_kind, row.external_id, row.key, row.event_id, operation, payload)
+    sent = options.ownership.sent(row.document_kind, operation, payload)
+    return Document(row.document_kind, row.external_id, row.key, row.event_id, operation, sent)

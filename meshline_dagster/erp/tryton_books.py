@@ -76,7 +76,7 @@ def invoice_values(document: Document, wanted: WantedSale, reversed_lines: Mappi
         "type": "out",
         "invoice_date": day,
         "accounting_date": day,
-        "reference": wanted.header["reference"],
+        "reference": wanted.header.get("reference"),
         "description": wanted.header["description"],
         "external_id": document.external_id,
         "event_id": document.event_id,

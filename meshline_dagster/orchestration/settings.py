@@ -26,6 +26,7 @@ from meshline_dagster.orchestration.hold_settings import (
     FreezeSettings,
     LimitSettings,
 )
+from meshline_dagster.orchestration.ownership_settings import OwnershipSettings
 from meshline_dagster.orchestration.references import SecretReference
 from meshline_dagster.warehouse.records import Policy
 
@@ -200,6 +201,7 @@ class SyncSettings(_Settings):
         mode: ``shadow`` plans and compares without posting; ``live`` posts.
         effective_from: deals booked before this day are pre-cutover. Required for live outside a sandbox.
         limits: how fast requests may follow, and what an outage is.
+        ownership: whose word each field of an order, a line or a customer is.
         backlog: how much may be posted without a release.
         approvals: what waits until somebody approves it.
         freezes: the close calendar: when nothing is posted.
@@ -223,6 +225,7 @@ class SyncSettings(_Settings):
     backlog: BacklogSettings = BacklogSettings()
     approvals: ApprovalSettings = ApprovalSettings()
     limits: LimitSettings = LimitSettings()
+    ownership: OwnershipSettings = OwnershipSettings()
 
     @model_validator(mode="after")
     def _can_be_invoiced(self) -> Self:
@@ -284,6 +287,7 @@ class SyncSettings(_Settings):
             missing_customer=self.policy.missing_customer,
             coalesce=self.policy.coalesce,
             billing=self.policy.billing,
+            ownership=self.ownership.owners,
             partial=self.policy.partial,
             failures=self.limits.failures,
             rate_per_second=self.limits.rate_per_second,

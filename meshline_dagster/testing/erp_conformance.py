@@ -32,6 +32,7 @@ from meshline_dagster.testing.erp_control import (
 )
 from meshline_dagster.testing.erp_documents import Line, Sample
 from meshline_dagster.testing.erp_failures import ErpFailureConformance
+from meshline_dagster.testing.erp_ownership import ErpOwnershipConformance
 
 __all__ = ["PRICES", "UNICODE", "ErpControl", "ErpWriterConformance"]
 
@@ -45,7 +46,7 @@ _ORDER, _CUSTOMER = DocumentKind.SALES_ORDER, DocumentKind.CUSTOMER
 _ABSENT_IDS = 250
 
 
-class ErpWriterConformance(ErpFailureConformance, ErpAccountingConformance):
+class ErpWriterConformance(ErpFailureConformance, ErpAccountingConformance, ErpOwnershipConformance):
     """Subclass it, and give it a ``control``."""
 
     def test_it_keeps_the_protocol(self, control: ErpControl) -> None:

@@ -22,7 +22,7 @@ class Written:
 
 @pytest.mark.parametrize(("before", "after"), [(S.PARTIAL, S.PARTIAL), (S.PLANNED, S.RETRY_DUE)])
 def test_half_a_document_whose_request_was_not_sent_is_still_half_a_document(before, after):
-    row = SimpleNamespace(id=1, key="k", shard=0, state=before, attempts=2)
+    row = SimpleNamespace(id=1, key="k", shard=0, state=before, attempts=2, cause="derived")
     written, leases = Written(), SimpleNamespace(token=lambda _: 7)
     recorder = Recorder(SimpleNamespace(report=None, options=SimpleNamespace(billing=None)), written, leases)
     attempt = Attempt(1, "r-1", "post", "f", 7, NOW)
