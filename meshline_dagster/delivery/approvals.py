@@ -1,7 +1,8 @@
 """Which new ledger rows wait for an approval, and the exceptions that say so.
 
 At the plan two things wait: what a replay planned anew, all of it under one digest; and each restatement candidate under a digest of its
-own. The third, too many reversals in one run, is found by the delivery: see :mod:`~meshline_dagster.delivery.reversals`.
+own. Two more are found by the delivery: too many reversals in one run (:mod:`~meshline_dagster.delivery.reversals`), and invoices and credit
+notes of closed periods (:mod:`~meshline_dagster.delivery.redating`).
 """
 
 from collections.abc import Mapping, Sequence

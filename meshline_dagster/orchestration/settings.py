@@ -238,6 +238,12 @@ class SyncSettings(_Settings):
         return self
 
     @model_validator(mode="after")
+    def _redates_something(self) -> Self:
+        if self.approvals.redated and self.policy.billing is None:
+            raise ValueError("approvals.redated: nothing reads this while policy.documents is order_only")
+        return self
+
+    @model_validator(mode="after")
     def _erp_can_invoice(self) -> Self:
         to = self.destination
         if self.policy.billing is None or not isinstance(to, ConfiguredDestination):
@@ -288,6 +294,7 @@ class SyncSettings(_Settings):
             coalesce=self.policy.coalesce,
             billing=self.policy.billing,
             ownership=self.ownership.owners,
+            redated=self.approvals.redated,
             partial=self.policy.partial,
             failures=self.limits.failures,
             rate_per_second=self.limits.rate_per_second,
