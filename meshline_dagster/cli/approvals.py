@@ -69,13 +69,16 @@ def _counted(count: int) -> str:
 
 
 def _row(connection: "Connection", one: "Approval") -> dict[str, Any]:
-    from meshline_dagster.core.approvals import totals
+    from meshline_dagster.core.approvals import ApprovalKind, totals
     from meshline_dagster.delivery.approvals import standing_amounts, writes_of
     from meshline_dagster.store.approvals import waiting
     from meshline_dagster.store.postings import last_posted
 
     rows = waiting(connection, one)
-    before = last_posted(connection, one.destination, [row.entity_key for row in rows])
+    is_of_orders = (
+        one.kind is not ApprovalKind.REDATED
+    )  # else it is beside what stands there, and changes nothing of that
+    before = last_posted(connection, one.destination, [row.entity_key for row in rows if is_of_orders])
     money = totals(writes_of(rows), standing_amounts(before))
     return {
         **{name: getattr(one, name) for name in ("digest", "destination", "kind", "role", "subject", "requested_by")},

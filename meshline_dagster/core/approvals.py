@@ -23,11 +23,12 @@ class ApprovalKind(StrEnum):
     REPLAY = "replay"
     REVERSALS = "reversals"
     RESTATEMENT = "restatement"
+    REDATED = "redated"
 
     @property
     def role(self) -> str:
         """Whose word it takes."""
-        return "finance" if self is ApprovalKind.RESTATEMENT else "revops"
+        return "finance" if self in {ApprovalKind.RESTATEMENT, ApprovalKind.REDATED} else "revops"
 
 
 @dataclass(frozen=True, slots=True)

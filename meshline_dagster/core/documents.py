@@ -45,7 +45,8 @@ REVERSE = "reverse"
 class Outcome(StrEnum):
     """What became of one request.
 
-    ``UNKNOWN`` means that the ERP may or may not have acted: only a look-up can tell.
+    ``UNKNOWN`` means that the ERP may or may not have acted: only a look-up can tell. ``CHANGED`` is no ERP's answer: nothing was sent,
+    because somebody has changed the document in the ERP.
     """
 
     CREATED = "created"
@@ -56,6 +57,7 @@ class Outcome(StrEnum):
     REJECTED = "rejected"
     RETRY = "retry"
     UNKNOWN = "unknown"
+    CHANGED = "changed_in_erp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ class Document:
         event_id: the canonical event that asks for it.
         operation: ``create``, ``amend`` or ``cancel``: what to do, given what the ledger last posted. Or :data:`REVERSE`: cancel the
             document ``erp_id`` and no other, whatever external id it carries; one that is cancelled is done.
-        payload: the target state. Money and quantities are decimal strings, dates ISO strings. For a sales order:
+        payload: the target state; a member that is left out is not ours to say: an amendment leaves it as the ERP has it. Money and
+            quantities are decimal strings, dates ISO strings. For a sales order:
             ``order_number, customer (external id), customer_name, currency, order_date, po_number, payment_terms,
             status (open|cancelled), amount (ex tax), lines [{line, sku, description, quantity, uom, unit_price, amount,
             tax_code, start, end}]``; for a customer: ``code, name, country, currency``; for an invoice: as for a sales order with

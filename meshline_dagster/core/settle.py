@@ -12,6 +12,14 @@ from typing import Any
 
 from meshline_dagster.core.backoff import delay
 from meshline_dagster.core.documents import ACCOUNTING_KINDS, Answer, DocumentKind, ErpDocument, Outcome, standing
+from meshline_dagster.core.foreign import (
+    CHANGED,
+    accepted_state,
+    cause_of_change,
+    changes_text,
+    erp_state,
+    foreign_changes,
+)
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.partials import PartialPolicy, compare_half
 
@@ -31,6 +39,7 @@ class Settled:
         due_at: when to look at the posting again; None when it is settled or due at once.
         attempts: how many requests count as made; None: as many as were.
         problem: the exception's code when a person has to look, else None.
+        cause: why it is in its state, where that is more than the outcome says.
     """
 
     state: PostingState
@@ -40,6 +49,7 @@ class Settled:
     due_at: datetime | None = None
     attempts: int | None = None
     problem: str | None = None
+    cause: str | None = None
 
 
 def after_answer(
@@ -64,9 +74,8 @@ def after_answer(
     outcome = answer.outcome
     if outcome in {Outcome.CREATED, Outcome.UPDATED, Outcome.EXISTS}:
         return Settled(_S.POSTED, outcome.value, answer.message, answer.erp_id)
-    if outcome is Outcome.EXISTS_DIFFERENT:
-        name = f"{outcome.value}_{answer.field or 'content'}"
-        return Settled(_S.DEAD, name, answer.message, answer.erp_id, problem=name)
+    if outcome in {Outcome.EXISTS_DIFFERENT, Outcome.CHANGED}:
+        return _not_ours(answer)
     if outcome is Outcome.REJECTED:
         state = _S.DEAD if kind in ACCOUNTING_KINDS else _S.REJECTED
         return Settled(state, outcome.value, answer.message, problem="rejected")
@@ -78,6 +87,15 @@ def after_answer(
         settled = _not_now(answer, attempts, max_attempts, now, jitter)
         return replace(settled, state=_S.PARTIAL) if begun and settled.state is _S.RETRY_DUE else settled
     return Settled(_S.UNKNOWN, Outcome.UNKNOWN.value, answer.message, due_at=now + timedelta(seconds=_LOOKUP_DELAY))
+
+
+def _not_ours(answer: Answer) -> Settled:
+    """The ERP's document says something else: for a person to look at."""
+    name = f"{answer.outcome.value}_{answer.field or 'content'}"
+    cause = None
+    if answer.outcome is Outcome.CHANGED:
+        name, cause = CHANGED, f"{CHANGED}:{answer.raw['state']}"
+    return Settled(_S.DEAD, name, answer.message, answer.erp_id, problem=name, cause=cause)
 
 
 def _not_now(answer: Answer, attempts: int, max_attempts: int, now: datetime, jitter: float) -> Settled:
@@ -100,6 +118,8 @@ def after_lookup(
     max_attempts: int,
     now: datetime,
     partial: PartialPolicy = PartialPolicy.COMPLETE,
+    cause: str = "",
+    closed_by_hand: bool = False,
 ) -> Settled:
     """Settle an unknown posting by what the ERP shows under its external id.
 
@@ -109,6 +129,8 @@ def after_lookup(
         attempts: how many requests were made so far.
         now: when the look-up was asked; what the ERP did after that it could not show.
         partial: what is to become of a document that is there in part, where that can be done without a person.
+        cause: why the posting is unknown: an operator may have said what it may overwrite.
+        closed_by_hand: the state before was settled by an operator, so that nobody knows what the ERP should show of it.
     """
     found = standing(found)
     if len(found) > 1:
@@ -120,7 +142,9 @@ def after_lookup(
         return _half_done(found[0], kind, payload, previous, partial)
     if found and not half_done:
         stood_before = (
-            previous is not None and found[0].event_id != event_id and difference(kind, previous, found[0]) is None
+            previous is not None
+            and found[0].event_id != event_id
+            and (difference(kind, previous, found[0]) is None or accepted_state(cause) == erp_state(found[0]))
         )
         if (
             stood_before and now < settled_at
@@ -130,7 +154,8 @@ def after_lookup(
             found[0], kind, payload=payload, stood_before=stood_before, is_first=previous is None, policy=partial
         )
         if settled is not None:
-            return settled
+            compared = None if closed_by_hand or found[0].event_id == event_id else previous
+            return _changed(settled, found[0], kind, payload, compared)
     if now < settled_at:
         text = "half done, and the rest may still come" if half_done else "not there yet"
         return Settled(_S.UNKNOWN, "partial" if half_done else Outcome.UNKNOWN.value, text, due_at=settled_at)
@@ -157,6 +182,23 @@ def _whole(
         return reversed_in_erp(document.erp_id)
     name = f"{Outcome.EXISTS_DIFFERENT.value}_{field}"
     return Settled(_S.DEAD, name, "", document.erp_id, problem=name)
+
+
+def _changed(
+    settled: Settled,
+    document: ErpDocument,
+    kind: DocumentKind,
+    payload: Mapping[str, Any],
+    previous: Mapping[str, Any] | None,
+) -> Settled:
+    """An order that differs from what this amendment asks for, and from what stood before: somebody changed it in the ERP."""
+    if settled.state is not _S.DEAD or kind is not DocumentKind.SALES_ORDER or previous is None:
+        return settled
+    changes = foreign_changes(previous, payload, document)
+    if not changes:
+        return settled
+    cause = cause_of_change(document)
+    return Settled(_S.DEAD, CHANGED, changes_text(changes), document.erp_id, problem=CHANGED, cause=cause)
 
 
 def _half_done(

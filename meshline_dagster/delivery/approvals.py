@@ -1,8 +1,9 @@
 """Which new ledger rows wait for an approval, and the exceptions that say so.
 
 At the plan two things wait: what a replay planned anew, all of it under one digest; and each restatement candidate under a digest of its
-own. Too many reversals in one run are found by the delivery, see :mod:`~meshline_dagster.delivery.reversals`; the reversal of a document that
-the ERP holds twice is planned after the read-back, see :mod:`~meshline_dagster.delivery.duplicates`.
+own. Found by the delivery are too many reversals in one run (:mod:`~meshline_dagster.delivery.reversals`), and invoices and credit notes of
+closed periods (:mod:`~meshline_dagster.delivery.redating`); the reversal of a document that the ERP holds twice is planned after the
+read-back (:mod:`~meshline_dagster.delivery.duplicates`).
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,8 @@
 """Invoices and credit notes enter the ledger in the very transaction that records their order as posted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import NamedTuple, Self
 
 from sqlalchemy import Connection
@@ -13,8 +14,9 @@ from meshline_dagster.core.identity import shard_of
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.delivery.findings import billing_trace_key, changed_finding, negative_finding
 from meshline_dagster.delivery.options import DeliveryOptions
+from meshline_dagster.delivery.redating import let_redated_wait
 from meshline_dagster.erp.protocol import Capabilities
-from meshline_dagster.store.billing import billing_rows, in_review, put_off, refused_follow_ups
+from meshline_dagster.store.billing import billing_rows, in_review, not_approved, put_off, refused_follow_ups
 from meshline_dagster.store.exceptions import raise_exceptions, resolve
 from meshline_dagster.store.ledger_writes import Change, change_states, insert_postings
 
@@ -27,12 +29,14 @@ class Billing(NamedTuple):
     Attributes:
         entity_keys: the orders.
         shards: how many leases the entities are spread over.
+        redated: what a re-dated document may be worth without an approval, by currency.
     """
 
     destination: str
     shards: int
     policy: BillingPolicy
     entity_keys: Sequence[str] = ()
+    redated: Mapping[str, Decimal] = {}
 
     def of(self, entity_keys: Sequence[str]) -> Self:
         """The same for some orders."""
@@ -45,7 +49,9 @@ class Billing(NamedTuple):
 
 def billing_of(options: DeliveryOptions) -> Billing | None:
     """How a workflow bills; None when it posts orders only."""
-    return None if options.billing is None else Billing(options.destination, options.shards, options.billing)
+    if options.billing is None:
+        return None
+    return Billing(options.destination, options.shards, options.billing, redated=options.redated)
 
 
 def check_billing(options: DeliveryOptions, capabilities: Capabilities) -> None:
@@ -76,7 +82,7 @@ def plan_billing(connection: Connection, billings: Sequence[Billing], *, actor: 
     """
     if not billings:
         return
-    to, shards, policy, _ = billings[0]
+    to, shards, policy, _, redated = billings[0]
     today = policy.day(now)
     keys = list(dict.fromkeys(key for one in billings for key in one.entity_keys))
     rows = billing_rows(connection, to, keys)
@@ -85,6 +91,7 @@ def plan_billing(connection: Connection, billings: Sequence[Billing], *, actor: 
     plans = {key: plan_follow_ups(key, rows[key], policy, today=today) for key in keys if key not in left_alone}
     fresh = [new for plan in plans.values() for new in plan.insert]
     insert_postings(connection, to, fresh, shards=shards, actor=actor, now=now)
+    let_redated_wait(connection, to, fresh, redated, actor=actor, now=now)
     waiting = [(key, shard_of(key, shards), plan.due_on) for key, plan in plans.items() if plan.due_on]
     waiting += [(key, shard_of(key, shards), today + timedelta(days=1)) for key in left_alone]
     put_off(connection, to, keys, waiting)
@@ -105,7 +112,7 @@ def _changed(rows: Sequence[BillingRow]) -> BillingRow | None:
 def reopen_refused(
     connection: Connection, entity_keys: Sequence[str], options: DeliveryOptions, *, actor: str, now: datetime
 ) -> None:
-    """Have what the ERP refused planned anew, with today's accounting date, now that somebody has come back to its order.
+    """Have what the ERP refused, or finance did not approve, planned anew, with today's accounting date, now that somebody has come back to its order.
 
     The refused row, and what waits behind it, is superseded; the next delivery plans the next revision from the ledger. Until then a
     document that was refused holds its order.
@@ -116,7 +123,8 @@ def reopen_refused(
     superseded = PostingState.SUPERSEDED
     changes = [Change.of(row, superseded, row.lease_token or 0, cause="planned_anew") for row in rows]
     change_states(connection, changes, actor=actor, now=now)
-    found = list(dict.fromkeys(row.entity_key for row in rows))
+    taken_back = not_approved(connection, options.destination, entity_keys)
+    found = list(dict.fromkeys([*(row.entity_key for row in rows), *taken_back]))
     if found:
         due = [(key, shard_of(key, options.shards), options.billing.day(now)) for key in found]
         put_off(connection, options.destination, found, due)

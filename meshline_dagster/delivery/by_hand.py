@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
 from meshline_dagster.core.errors import RefusedError
+from meshline_dagster.core.foreign import cause_of_retry
 from meshline_dagster.core.ledger import CLOSED_ABSENT, CLOSED_IN_ERP, PostingState
 from meshline_dagster.delivery.findings import conflict_trace_key, trace_key
 from meshline_dagster.store import audit
@@ -37,6 +38,8 @@ def retry(connection: Connection, key: str, *, actor: str, reason: str, now: dat
     """Try a dead posting again: its outcome is unknown, so the next delivery looks it up, and sends it only if it is absent and has
     outlived the ERP's ``settle_after``. Attempts count anew. Its exception stays open until it is posted.
 
+    One that was held because its document was changed in the ERP then overwrites that: the state that its exception tells, and no other.
+
     Raises:
         RefusedError: no posting has this key, or it is not dead.
     """
@@ -45,7 +48,7 @@ def retry(connection: Connection, key: str, *, actor: str, reason: str, now: dat
         *(row.id, row.key, row.shard, row.state, PostingState.UNKNOWN, row.lease_token or 0),
         attempts=0,
         sent_at=row.sent_at or now,  # one that was refused before its first request has none
-        cause="retried",
+        cause=cause_of_retry(row.cause),
     )
     change_states(connection, [change], actor=actor, now=now)
     _tell(connection, "posting.retried", row, {"reason": reason}, actor=actor, now=now)

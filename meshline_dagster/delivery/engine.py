@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from meshline_dagster.core.errors import StoreUnavailableError, TransientError
+from meshline_dagster.core.foreign import kept_cause
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.delivery.backlog import announce_backlog
 from meshline_dagster.delivery.behind import tell_what_waits
@@ -306,5 +307,8 @@ class _Delivery:
         """What another run left as ``sending`` is unknown: it died, or lost its lease, between request and outcome."""
         now = self.clock()  # its requests were started before now: from now on the ERP has settle_after to act on them
         token = self.leases.token
-        changes = [Change.of(row, _S.UNKNOWN, token(row.shard), cause="inherited", sent_at=now) for row in rows]
+        changes = [
+            Change.of(row, _S.UNKNOWN, token(row.shard), cause=kept_cause(row.cause, "inherited"), sent_at=now)
+            for row in rows
+        ]
         await committer.commit(Work(changes=changes))

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from meshline_dagster.core.documents import ACCOUNTING_KINDS, REVERSE
 from meshline_dagster.core.followups import BillingRow
+from meshline_dagster.core.foreign import CHANGED
 from meshline_dagster.core.money import to_text
 from meshline_dagster.core.settle import Settled
 from meshline_dagster.core.text import kept_text
@@ -46,6 +47,11 @@ _FIX = {
         f"Compare the ERP's document with what was meant; complete or cancel it there, then {_RETRY}: it is looked up again. "
         f"If it differs from the event on purpose: {_CLOSE}."
     ),
+    CHANGED: (
+        f"Compare the ERP's document with the event. If ours is right: {_RETRY}, which overwrites the ERP's state named here, and no other; also "
+        f"when you have set the document back. If theirs is right: {_CLOSE}, and have the CRM say the same: the order's next state amends the "
+        "document without asking."
+    ),
     "partial_reversed": (
         "The ERP's document is cancelled. Find out why it stopped half-way, then enter the order by hand or under another number: its "
         "external id is taken."
@@ -60,8 +66,8 @@ _REVERSAL = (
     "Find out why the ERP does not cancel this document. Cancel it there by hand, and the next read-back resolves this; or "
     "`meshline postings retry {key} --reason TEXT` while the posting is dead."
 )
-_OWNERS = {"duplicate_in_erp": "finance", "missing_in_erp": "revops"}
-_CAN_WAIT = frozenset({"rejected", "missing_in_erp"})
+_OWNERS = {CHANGED: "finance", "duplicate_in_erp": "finance", "missing_in_erp": "revops"}
+_CAN_WAIT = frozenset({CHANGED, "rejected", "missing_in_erp"})
 _DIFFERENT = (
     "Compare the ERP document with the event: somebody changed it in the ERP, or an older request arrived late. If you set the "
     f"document right: {_RETRY}, which finds it so. If it is right as it is: {_CLOSE}; the order's next state amends it."

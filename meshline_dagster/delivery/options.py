@@ -1,16 +1,21 @@
 """How one workflow delivers to one destination."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from enum import StrEnum
 
 from meshline_dagster.core.backlog import NO_LIMITS, BacklogLimits
 from meshline_dagster.core.followups import BillingPolicy
+from meshline_dagster.core.ownership import Ownership
 from meshline_dagster.core.partials import PartialPolicy
 from meshline_dagster.core.pauses import Freeze
 from meshline_dagster.core.reversals import NO_REVERSAL_LIMITS, ReversalLimits
 
 __all__ = ["DeliveryOptions", "MissingCustomer", "Mode"]
+
+_DEFAULT_OWNERS = Ownership()
 
 
 class Mode(StrEnum):
@@ -38,6 +43,9 @@ class DeliveryOptions:
         effective_from: deals booked earlier are pre-cutover and never posted.
         missing_customer: whether customers are created; the ERP is asked first either way.
         billing: how posted orders are invoiced; None posts orders only.
+        ownership: whose word each field of a document is.
+        redated: currency -> what an invoice or credit note may be worth that is re-dated because its period is closed, without an approval;
+            a currency that is not named has no limit.
         partial: what becomes of a document that is in the ERP in part, where nothing else is; everything else is escalated.
         shards: how many leases the entities are spread over; fixed for the life of a ledger.
         max_attempts: refusals "for now" until a posting is dead.
@@ -60,6 +68,8 @@ class DeliveryOptions:
     effective_from: date | None = None
     missing_customer: MissingCustomer = MissingCustomer.CREATE
     billing: BillingPolicy | None = None
+    ownership: Ownership = _DEFAULT_OWNERS
+    redated: Mapping[str, Decimal] = field(default_factory=dict)
     partial: PartialPolicy = PartialPolicy.COMPLETE
     shards: int = 16
     max_attempts: int = 8

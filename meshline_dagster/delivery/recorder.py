@@ -8,6 +8,7 @@ from datetime import datetime
 
 from meshline_dagster.core.documents import REVERSE, DocumentKind
 from meshline_dagster.core.errors import GateError, PlanChangedError
+from meshline_dagster.core.foreign import kept_cause
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.settle import Settled
 from meshline_dagster.core.text import kept_text
@@ -125,6 +126,7 @@ class Recorder:
             erp_id=settled.erp_id,
             outcome=settled.outcome,
             message=kept_text(settled.message),
+            cause=settled.cause,
         )
 
     async def record(self, results: Results, opened: Sequence[Attempt] = ()) -> None:
@@ -183,7 +185,7 @@ class Recorder:
                 *(row.id, row.key, row.shard, sending, partial if row.state is partial else due, token(row.shard)),
                 due_at=due_at,
                 attempts=row.attempts,
-                cause=cause,
+                cause=kept_cause(row.cause, cause),
             )
             for row in rows
         ]

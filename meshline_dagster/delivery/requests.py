@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 import orjson
 
 from meshline_dagster.core.documents import (
-    ACCOUNTING_KINDS,
     REVERSE,
     Answer,
     Document,
@@ -19,41 +18,33 @@ from meshline_dagster.core.documents import (
 )
 from meshline_dagster.core.duplicates import NEEDLESS, after_reversal_lookup
 from meshline_dagster.core.errors import GateError, MeshlineError, PlanChangedError
-from meshline_dagster.core.identity import sha256_hex
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.partials import PartialPolicy, policy_of
 from meshline_dagster.core.settle import Settled, after_answer, after_lookup, reversed_in_erp
+from meshline_dagster.delivery.comparison import NOT_COMPARED, Compared, answers_by_comparison, to_compare
 from meshline_dagster.delivery.holds import Holds
 from meshline_dagster.delivery.options import MissingCustomer
 from meshline_dagster.delivery.outage import OutageGuard, Signal
 from meshline_dagster.delivery.pace import Pace
 from meshline_dagster.delivery.recorder import Recorder, Results
-from meshline_dagster.delivery.reversing import find_reversed, reversal_document, reverse, target_of
+from meshline_dagster.delivery.reversing import find_reversed, reverse, target_of
 from meshline_dagster.delivery.session import Session
 from meshline_dagster.delivery.shards import ShardLeases
 from meshline_dagster.delivery.slots import Slots
+from meshline_dagster.delivery.wanted import document_of, matched, needless, previous_of, refusal
 from meshline_dagster.store.ledger_writes import Attempt
 from meshline_dagster.store.postings import Posting, is_in_erp
 
 __all__ = ["Requests"]
 
 _S = PostingState
-_FORGED = Settled(  # somebody changed it behind our back
-    *(
-        _S.DEAD,
-        "fingerprint_conflict",
-        "the payload in the ledger does not have the fingerprint that it was planned with",
-    ),
-    problem="fingerprint_conflict",
-)
-_UNCLEAR = Settled(
-    *(
-        _S.DEAD,
-        "partial",
-        "it is there in part, and the ledger does not say what was to become of that when it was sent",
-    ),
-    problem="partial_in_erp",
-)
+
+
+class _Told(NamedTuple):
+    """An answer, and when what it answers was asked."""
+
+    started: datetime
+    answer: Answer
 
 
 class Requests:
@@ -77,6 +68,7 @@ class Requests:
         holds: Holds,
         pace: Pace,
     ) -> None:
+        self._session = session
         self._writer, self._options, self._report = session.writer, session.options, session.report
         self._store, self._lag = session.store, session.writer.capabilities.settle_after
         self._clock, self._jitter, self._timeout = session.clock, session.jitter, session.timeout
@@ -89,7 +81,7 @@ class Requests:
         Args:
             before: the last posted row of each entity that has one.
         """
-        idle: list[Posting] = []
+        idle: dict[str, list[Posting]] = {}
         refused: list[tuple[Posting, Settled]] = []
         rows: list[Posting] = []
         documents: list[Document] = []
@@ -97,22 +89,28 @@ class Requests:
             if self._holds.stops([row]) or self._pace.is_delayed:
                 continue
             policy = self._policy(row)
-            problem = _refusal(row, policy)
+            problem = refusal(row, policy)
             if problem is not None:
                 refused.append((row, problem))
                 continue
-            document = _document(row, _previous(row, before), policy, lags=bool(self._lag))
-            if document is None:
-                idle.append(row)
+            previous = previous_of(row, before)
+            payload = orjson.loads(row.payload)
+            cause = needless(row, payload, previous)
+            if cause is not None:
+                idle.setdefault(cause, []).append(row)
             elif self._leases.covers(row.shard, self._timeout):
                 rows.append(row)
-                documents.append(document)
-        if idle:
-            await self._recorder.put_aside(idle, "nothing_to_cancel")
+                documents.append(
+                    document_of(
+                        row, payload, previous, policy=policy, ownership=self._options.ownership, lags=bool(self._lag)
+                    )
+                )
+        for cause, of_cause in idle.items():
+            await self._recorder.put_aside(of_cause, cause)
         if refused:
             await self._refuse(refused)
         if rows:
-            await self._send(rows, documents)
+            await self._send(rows, documents, before)
 
     async def look_up(self, batch: Sequence[Posting], before: Mapping[str, Posting]) -> None:
         """Settle unknown postings by what the ERP shows."""
@@ -147,7 +145,7 @@ class Requests:
             return after_reversal_lookup(
                 shown, sent_at=sent_at, settle_after=settle_after, attempts=attempts, max_attempts=most, now=asked_at
             )
-        previous = _previous(row, before)
+        previous = previous_of(row, before)
         return after_lookup(
             found.get(row.external_id, []),
             kind=row.document_kind,
@@ -160,6 +158,8 @@ class Requests:
             max_attempts=most,
             now=asked_at,
             partial=self._policy(row),
+            cause=row.cause,
+            closed_by_hand=previous is not None and previous.state is not _S.POSTED,
         )
 
     async def _find(self, rows: Sequence[Posting]) -> Mapping[str, list[ErpDocument]] | None:
@@ -172,7 +172,9 @@ class Requests:
                 return await find_reversed(self._writer, rows)
             return await self._writer.find(rows[0].document_kind, [row.external_id for row in rows])
 
-    async def _send(self, rows: Sequence[Posting], documents: Sequence[Document]) -> None:
+    async def _send(
+        self, rows: Sequence[Posting], documents: Sequence[Document], before: Mapping[str, Posting]
+    ) -> None:
         """The wait for a slot may be long, so pauses and lease are looked at once more: no request starts unless the lease outlives
         its deadline.
         """
@@ -184,17 +186,44 @@ class Requests:
             self.refused = True
             return
 
-        async def ask() -> tuple[str | None, datetime, list[Answer]]:
+        async def ask() -> tuple[str | None, list[_Told]]:
+            compared = await self._compare(rows, documents, before)
             await self._pace.turn()
             await self._holds.refresh()
             why_not, started = self._why_not(rows), self._clock()
-            return why_not, started, [] if why_not else await self._post(documents)
+            if why_not:
+                return why_not, []
+            left = [one for row, one in zip(rows, documents, strict=True) if row.id not in compared.answers]
+            told = iter(await self._post(left) if left else [])
+            looked = compared.started or started
+            return None, [
+                _Told(looked, compared.answers[row.id]) if row.id in compared.answers else _Told(started, next(told))
+                for row in rows
+            ]
 
-        why_not, started, answers = await self.slots.run(ask)
+        why_not, told = await self.slots.run(ask)
         if why_not:
             await self._recorder.not_sent(rows, attempts, self._clock(), cause=why_not, due_at=self._pace.not_before)
         else:
-            await self._record(rows, documents, attempts, answers, started=started, now=self._clock())
+            await self._record(rows, documents, attempts, told, now=self._clock())
+
+    async def _compare(
+        self, rows: Sequence[Posting], documents: Sequence[Document], before: Mapping[str, Posting]
+    ) -> Compared:
+        """Look at what would be overwritten. Where that gets no answer, nothing was sent: that is only "not now"."""
+        asked = to_compare(rows, documents, before)
+        if not asked:
+            return NOT_COMPARED
+        started = self._clock()
+        try:
+            found = await self._find(list(asked.values()))
+        except (MeshlineError, TimeoutError) as error:
+            answer = Answer(Outcome.RETRY, message=str(error) or "the look-up got no answer in time")
+            return Compared(started, dict.fromkeys(asked, answer))
+        if found is None:
+            return NOT_COMPARED
+        self._report.lookups += len(asked)
+        return Compared(started, answers_by_comparison(self._session, asked, before, found))
 
     def _why_not(self, rows: Sequence[Posting]) -> str | None:
         """What forbids a request at the last moment, in a word for the ledger; None when nothing does."""
@@ -231,7 +260,7 @@ class Requests:
             found = await self._writer.find(kind, [document.external_id for document in documents])
         except MeshlineError as error:
             return [Answer(Outcome.RETRY, message=str(error))] * len(documents)
-        return [_matched(document, found.get(document.external_id, [])) for document in documents]
+        return [matched(document, found.get(document.external_id, [])) for document in documents]
 
     def _matches_only(self, kind: DocumentKind) -> bool:
         return kind is DocumentKind.CUSTOMER and self._options.missing_customer is MissingCustomer.EXCEPTION
@@ -241,13 +270,12 @@ class Requests:
         rows: Sequence[Posting],
         documents: Sequence[Document],
         attempts: Sequence[Attempt],
-        answers: Sequence[Answer],
+        told: Sequence[_Told],
         *,
-        started: datetime,
         now: datetime,
     ) -> None:
         results, probe = Results(now), self._guard.is_probing
-        for row, document, attempt, answer in zip(rows, documents, attempts, answers, strict=True):
+        for row, document, attempt, (started, answer) in zip(rows, documents, attempts, told, strict=True):
             silent = answer.outcome in {Outcome.RETRY, Outcome.UNKNOWN}
             made = row.attempts + (0 if probe and silent else 1)  # an outage does not use a posting's attempts up
             settled = after_answer(
@@ -308,46 +336,3 @@ class Requests:
         for (row, settled), attempt in zip(refused, attempts, strict=True):
             self._recorder.settle(results, row, attempt, settled, before=row.state, answer=settled.message)
         await self._recorder.record(results, attempts)
-
-
-def _refusal(row: Posting, policy: PartialPolicy) -> Settled | None:
-    """Why a person has to look before anything is sent; None: nothing is wrong."""
-    if sha256_hex(row.payload.encode()) != row.fingerprint:
-        return _FORGED
-    return _UNCLEAR if row.state is _S.PARTIAL and policy is PartialPolicy.ESCALATE else None
-
-
-def _matched(document: Document, there: Sequence[ErpDocument]) -> Answer:
-    if len(there) > 1:
-        text = f"{len(there)} records carry the code {document.external_id}"
-        return Answer(Outcome.EXISTS_DIFFERENT, message=text, field="duplicate")
-    if there:
-        return Answer(Outcome.EXISTS, erp_id=there[0].erp_id)
-    text = f"{document.payload.get('name') or 'a customer'} is not there under the code {document.external_id}"
-    return Answer(Outcome.ABSENT, message=text)
-
-
-def _previous(row: Posting, before: Mapping[str, Posting]) -> Posting | None:
-    """The state that this one follows; an accounting document follows none of its kind."""
-    return None if row.document_kind in ACCOUNTING_KINDS else before.get(row.entity_key)
-
-
-def _document(row: Posting, previous: Posting | None, partial: PartialPolicy, *, lags: bool) -> Document | None:
-    """What to ask for, given what was posted last; None when a cancellation finds nothing to cancel.
-
-    What is there in part is brought about once more, or cancelled, under a key of its own: it is another request.
-    """
-    if row.operation == REVERSE:
-        return reversal_document(row)
-    payload: dict[str, Any] = orjson.loads(row.payload)
-    is_reversed = partial is PartialPolicy.REVERSE and row.document_kind is DocumentKind.SALES_ORDER
-    if row.state is _S.PARTIAL and is_reversed:
-        payload["status"] = "cancelled"
-        key = sha256_hex(f"{row.key}/reverse".encode())
-        return Document(row.document_kind, row.external_id, key, row.event_id, "cancel", payload)
-    cancelled = payload.get("status") == "cancelled"
-    if cancelled and previous is None:
-        return None
-    operation = "cancel" if cancelled else "create" if previous is None else "amend"
-    known = row.erp_id if lags and row.state is _S.PARTIAL else None
-    return Document(row.document_kind, row.external_id, row.key, row.event_id, operation, payload, known)

@@ -163,6 +163,8 @@ def _field(
     convert = _mapped(taken, where) if taken.map is not None else _converter(taken, taken.format or date_format)
 
     def build(values: Mapping[str, Any]) -> Any:
+        if taken.source not in values:  # it is not ours to say
+            return _OMITTED
         value = values.get(name)
         return missing if value is None else convert(value, values)
 

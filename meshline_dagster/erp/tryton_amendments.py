@@ -58,7 +58,8 @@ def _line_changes(have: Sequence[_Row], wanted: Sequence[WantedLine]) -> list[di
             changes.append(_added(line))
         else:
             free.remove(alike)
-            changes.append(_changed(alike, line.quantity, line.unit_price, line.description))
+            text = alike["description"] if "description" in line.not_ours else line.description
+            changes.append(_changed(alike, line.quantity, line.unit_price, text))
     changes += [_changed(one, Decimal(0), one["unit_price"], None) for one in free if one["quantity"]]
     return changes
 
@@ -66,7 +67,8 @@ def _line_changes(have: Sequence[_Row], wanted: Sequence[WantedLine]) -> list[di
 def _is_alike(have: _Row, line: WantedLine) -> bool:
     """An amendment cannot change a line's taxes."""
     item = (have["product."] or {}).get("id")
-    return item == line.product and have["unit"] == line.unit and set(have["taxes"]) == set(line.taxes)
+    taxed_alike = "tax_code" in line.not_ours or set(have["taxes"]) == set(line.taxes)
+    return item == line.product and have["unit"] == line.unit and taxed_alike
 
 
 def _is_same(have: _Row, line: WantedLine) -> bool:

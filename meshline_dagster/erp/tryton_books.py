@@ -85,7 +85,7 @@ def invoice_values(document: Document, wanted: WantedSale, reversed_lines: Mappi
         **{name: wanted.header[name] for name in names if name in wanted.header},
         "type": "out",
         **dates_of(document),
-        "reference": wanted.header["reference"],
+        "reference": wanted.header.get("reference"),
         "description": wanted.header["description"],
         "external_id": document.external_id,
         "event_id": document.event_id,

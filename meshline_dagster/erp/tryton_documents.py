@@ -26,6 +26,7 @@ SALE_FIELDS = [
         f"lines.{name}"
         for name in ("type", "product.code", "quantity", "unit", "unit_price", "amount", "taxes", "sequence")
     ),
+    "lines.description",
 ]
 """What a look-up asks of ``sale.sale``, in one read."""
 

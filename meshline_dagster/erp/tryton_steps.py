@@ -52,13 +52,8 @@ class Steps:
     async def amend(self, works: Sequence[Work]) -> None:
         """Change sales in progress: amendments made, then validated."""
         changes = {id(work): _changes(work) for work in works}
-        await self._write(
-            [work for work in works if work.step is Step.AMEND],
-            lambda work: (
-                {"reference": work.header["reference"]}
-                | ({} if changes[id(work)] else {"event_id": work.document.event_id})
-            ),
-        )
+        values = {id(work): _header_values(work, changes[id(work)]) for work in works if work.step is Step.AMEND}
+        await self._write([work for work in works if values.get(id(work))], lambda work: values[id(work)])
         works = [work for work in works if changes[id(work)]]
         await self._drop_unfinished(_open(works))
         amendments: dict[int, int] = {}
@@ -147,6 +142,12 @@ def _new_content(work: Work) -> dict[str, Any]:
 def _changes(work: Work) -> list[dict[str, Any]]:
     assert work.row is not None
     return emptying_lines(work.row) if work.wanted is None else amendment_lines(work.row, work.wanted)
+
+
+def _header_values(work: Work, changes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What an amendment of Tryton's cannot carry; without one, the event as well."""
+    reference = {name: work.header[name] for name in ("reference",) if name in work.header}
+    return reference | ({} if changes else {"event_id": work.document.event_id})
 
 
 def _amendment(work: Work, changes: list[dict[str, Any]]) -> dict[str, Any]:

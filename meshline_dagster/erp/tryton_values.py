@@ -29,7 +29,11 @@ class Refusal(Exception):  # noqa: N818 - it never leaves the writer
 
 @dataclass(frozen=True, slots=True)
 class WantedLine:
-    """One line in Tryton's ids."""
+    """One line in Tryton's ids.
+
+    Attributes:
+        not_ours: which of ``tax_code`` and ``description`` the payload leaves out: an amendment keeps what the line has.
+    """
 
     product: int
     unit: int
@@ -38,6 +42,7 @@ class WantedLine:
     taxes: tuple[int, ...]
     description: str | None
     note: str | None
+    not_ours: frozenset[str] = frozenset()
 
     def values(self, sequence: int) -> dict[str, Any]:
         """For ``sale.line``."""
@@ -83,9 +88,10 @@ def wanted_sale(payload: Mapping[str, Any], masters: Masters) -> WantedSale:
         "invoice_address": party.invoice_address,
         "shipment_address": party.shipment_address,
         "currency": currency,
-        "reference": payload.get("po_number") or payload["order_number"],
         "description": payload["order_number"],
     }
+    if "po_number" in payload:  # else it is not ours to say
+        header["reference"] = payload["po_number"] or payload["order_number"]
     if payload.get("order_date"):
         header["sale_date"] = date.fromisoformat(payload["order_date"])
     terms = payload.get("payment_terms")
@@ -115,6 +121,7 @@ def _line(place: int, line: Mapping[str, Any], currency: str, masters: Masters) 
         taxes=_taxes(place, line, item, masters),
         description=line.get("description"),
         note=" - ".join(dates) or None,
+        not_ours=frozenset({"tax_code", "description"} - line.keys()),
     )
 
 

@@ -11,6 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 __all__ = ["ApprovalSettings", "BacklogSettings", "FreezeSettings", "LimitSettings"]
 
 
+_Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+
+
 def _instant(value: Any, *, last: bool) -> Any:
     """A day's beginning, or for ``last`` its end, UTC; an instant as it is."""
     if isinstance(value, str) and len(value) == len("2026-12-31"):
@@ -69,6 +72,8 @@ class ApprovalSettings(BaseModel):
             null: any number.
         max_reversal_share: the part of the orders that are open in the ERP, by count and by the money of each currency, that they may
             be, in [0, 1]; judged from ten reversals on. null: any part.
+        redated: currency -> what an invoice or credit note may be worth, ex tax, that gets another accounting date because its period is
+            closed; one of more waits. A currency that is not named has no limit.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -76,6 +81,7 @@ class ApprovalSettings(BaseModel):
     replays: bool = True
     max_reversals: int | None = Field(50, ge=0)
     max_reversal_share: Decimal | None = Field(Decimal("0.05"), ge=0, le=1)
+    redated: dict[_Currency, Annotated[Decimal, Field(ge=0)]] = {}
 
 
 class LimitSettings(BaseModel):

@@ -28,6 +28,7 @@ from meshline_dagster.orchestration.hold_settings import (
     FreezeSettings,
     LimitSettings,
 )
+from meshline_dagster.orchestration.ownership_settings import OwnershipSettings
 from meshline_dagster.orchestration.references import SecretReference
 from meshline_dagster.warehouse.records import BillingTerms, Policy
 
@@ -210,6 +211,7 @@ class SyncSettings(_Settings):
         mode: ``shadow`` plans and compares without posting; ``live`` posts.
         effective_from: deals booked before this day are pre-cutover. Required for live outside a sandbox.
         limits: how fast requests may follow, and what an outage is.
+        ownership: whose word each field of an order, a line or a customer is.
         backlog: how much may be posted without a release.
         approvals: what waits until somebody approves it.
         freezes: the close calendar: when nothing is posted.
@@ -236,6 +238,7 @@ class SyncSettings(_Settings):
     backlog: BacklogSettings = BacklogSettings()
     approvals: ApprovalSettings = ApprovalSettings()
     limits: LimitSettings = LimitSettings()
+    ownership: OwnershipSettings = OwnershipSettings()
 
     @model_validator(mode="after")
     def _can_be_invoiced(self) -> Self:
@@ -245,6 +248,12 @@ class SyncSettings(_Settings):
                 "policy.documents: order_and_invoice outside a sandbox needs policy.invoices_from: the booking day from which orders "
                 "are invoiced here, so that none is that was invoiced elsewhere"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _redates_something(self) -> Self:
+        if self.approvals.redated and self.policy.billing is None:
+            raise ValueError("approvals.redated: nothing reads this while policy.documents is order_only")
         return self
 
     @model_validator(mode="after")
@@ -312,6 +321,8 @@ class SyncSettings(_Settings):
             missing_customer=self.policy.missing_customer,
             coalesce=self.policy.coalesce,
             billing=self.billing,
+            ownership=self.ownership.owners,
+            redated=self.approvals.redated,
             partial=self.policy.partial,
             failures=self.limits.failures,
             rate_per_second=self.limits.rate_per_second,

@@ -11,12 +11,21 @@ from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
 from meshline_dagster.core.followups import BillingRow
 from meshline_dagster.core.identity import sha256_hex
 from meshline_dagster.core.ledger import PostingState
+from meshline_dagster.core.postings import REFUSED
 from meshline_dagster.store.bulk import among
 from meshline_dagster.store.exceptions import CLOSED
 from meshline_dagster.store.postings import Posting, postings_of
 from meshline_dagster.store.tables import billing_due, exception_item, is_open, posting
 
-__all__ = ["billing_rows", "in_review", "is_any_ripe", "put_off", "refused_follow_ups", "ripe_entities"]
+__all__ = [
+    "billing_rows",
+    "in_review",
+    "is_any_ripe",
+    "not_approved",
+    "put_off",
+    "refused_follow_ups",
+    "ripe_entities",
+]
 
 _STORED = [name for name in BillingRow.__dataclass_fields__ if name != "is_intact"]
 _PAYLOAD = _STORED.index("payload")
@@ -96,6 +105,34 @@ def put_off(
         names = ("destination", "entity_key", "shard", "due_on")
         rows = [dict(zip(names, (destination, *one), strict=True)) for one in waiting]
         connection.execute(insert(billing_due), rows)
+
+
+def not_approved(connection: Connection, destination: str, entity_keys: Sequence[str]) -> list[str]:
+    """The orders of which a person has refused an invoice or credit note, and nothing was planned in its place."""
+    later = posting.alias("later")
+    planned_since = (
+        select(later.c.id)
+        .where(
+            later.c.destination == destination,
+            later.c.event_id == posting.c.event_id,
+            later.c.revision > posting.c.revision,
+        )
+        .exists()
+    )
+    query = (
+        select(posting.c.entity_key)
+        .where(
+            posting.c.destination == destination,
+            among(connection, posting.c.entity_key, entity_keys),
+            posting.c.document_kind.in_([kind.value for kind in ACCOUNTING_KINDS]),
+            posting.c.state == PostingState.SUPERSEDED.value,
+            posting.c.cause == REFUSED,
+            ~planned_since,
+        )
+        .distinct()
+        .order_by(posting.c.entity_key)
+    )
+    return list(connection.execute(query).scalars())
 
 
 def refused_follow_ups(connection: Connection, destination: str, entity_keys: Sequence[str]) -> list[Posting]:

@@ -41,6 +41,7 @@ __all__ = [
     "next_due",
     "open_shards",
     "outdated_states",
+    "payloads_of",
     "posting_by_key",
     "postings_by_key",
     "postings_of",
@@ -144,6 +145,17 @@ def posting_by_key(connection: Connection, key: str) -> Posting | None:
     """The ledger row with this idempotency key; None when there is none."""
     row = connection.execute(select(*_COLUMNS).where(posting.c.key == key)).first()
     return None if row is None else _from_row(row)
+
+
+def payloads_of(connection: Connection, destination: str, entity_key: str, event_id: str) -> list[str]:
+    """The payloads of an event of this entity, one for each revision that was sent."""
+    query = select(posting.c.payload).where(
+        posting.c.destination == destination,
+        posting.c.event_id == event_id,
+        posting.c.entity_key == entity_key,
+        posting.c.attempts > 0,
+    )
+    return list(connection.execute(query).scalars())
 
 
 def postings_by_key(connection: Connection, keys: Sequence[str]) -> list[Posting]:

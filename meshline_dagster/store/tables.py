@@ -310,7 +310,7 @@ approval = Table(
     Column("decided_by", String(100)),
     Column("decided_at", UtcDateTime),
     Column("reason", Text),
-    CheckConstraint("kind IN ('replay', 'reversals', 'restatement')", name="kind"),
+    CheckConstraint("kind IN ('replay', 'reversals', 'restatement', 'redated')", name="kind"),
     CheckConstraint("decision IN ('approved', 'rejected', 'void')", name="decision"),
     Index(None, "destination", "decision"),
 )

@@ -32,6 +32,7 @@ from meshline_dagster.testing.erp_control import (
 )
 from meshline_dagster.testing.erp_documents import Line, Sample
 from meshline_dagster.testing.erp_failures import ErpFailureConformance
+from meshline_dagster.testing.erp_ownership import ErpOwnershipConformance
 from meshline_dagster.testing.erp_reversals import ErpReversalConformance
 
 __all__ = ["PRICES", "UNICODE", "ErpControl", "ErpWriterConformance"]
@@ -46,7 +47,9 @@ _ORDER, _CUSTOMER = DocumentKind.SALES_ORDER, DocumentKind.CUSTOMER
 _ABSENT_IDS = 250
 
 
-class ErpWriterConformance(ErpFailureConformance, ErpAccountingConformance, ErpReversalConformance):
+class ErpWriterConformance(
+    ErpFailureConformance, ErpAccountingConformance, ErpReversalConformance, ErpOwnershipConformance
+):
     """Subclass it, and give it a ``control``."""
 
     def test_it_keeps_the_protocol(self, control: ErpControl) -> None:

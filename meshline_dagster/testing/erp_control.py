@@ -30,8 +30,8 @@ class ErpControl(Protocol):
     """An adopter's hold on the ERP behind a writer.
 
     Attributes:
-        can: which of ``lose_answer``, ``refuse_connection``, ``refuse_credentials``, ``refuse_skus`` and ``show_name`` it has the
-            means for.
+        can: which of ``lose_answer``, ``refuse_connection``, ``refuse_credentials``, ``refuse_skus``, ``show_name`` and
+            ``show_po_number`` it has the means for.
         company: the id that ``company()`` must answer.
         currency: one that the company sells in; it has cents.
         skus: two items that the ERP knows, or more.
@@ -60,6 +60,10 @@ class ErpControl(Protocol):
 
     def name_of(self, external_id: str) -> str:
         """The name of a customer, as the ERP has it (``can`` has ``show_name``)."""
+        ...
+
+    def po_number_of(self, external_id: str) -> str | None:
+        """The customer's number of a sales order, as the ERP has it (``can`` has ``show_po_number``)."""
         ...
 
 

@@ -1,6 +1,7 @@
 """What a sync's YAML may say about documents, and that what nobody would read or build is refused when it is loaded."""
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import pytest
 from pydantic import ValidationError
@@ -53,6 +54,17 @@ def test_a_trigger_that_cannot_be_built_is_refused_and_says_what_it_needs(trigge
 def test_what_nothing_would_read_is_refused():
     with pytest.raises(ValidationError, match="amendments: nothing reads this while documents is order_only"):
         settings({"amendments": "credit_and_rebill"})
+
+
+def test_what_a_redated_document_may_be_worth_reaches_the_delivery_and_needs_documents_to_be_redated():
+    told = {**settings(INVOICED).model_dump(), "approvals": {"redated": {"USD": "10000"}}}
+    assert SyncSettings(**told).delivery().redated == {"USD": Decimal(10_000)}
+    assert settings(INVOICED).delivery().redated == {}
+    with pytest.raises(ValidationError, match=r"approvals\.redated: nothing reads this"):
+        SyncSettings(**{**settings({}).model_dump(), "approvals": {"redated": {"USD": "1"}}})
+    for wrong in ({"usd": "1"}, {"USD": "-1"}):
+        with pytest.raises(ValidationError, match=r"approvals\.redated"):
+            SyncSettings(**{**told, "approvals": {"redated": wrong}})
 
 
 def test_settings_that_were_read_can_be_read_again():

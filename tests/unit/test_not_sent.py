@@ -23,8 +23,8 @@ class Written:
 
 @pytest.mark.parametrize(("before", "after"), [(S.PARTIAL, S.PARTIAL), (S.PLANNED, S.RETRY_DUE)])
 def test_half_a_document_whose_request_was_not_sent_is_still_half_a_document(before, after):
-    row = SimpleNamespace(id=1, key="k", shard=0, state=before, attempts=2)
-    options = SimpleNamespace(billing=None, partial=PartialPolicy.COMPLETE)
+    row = SimpleNamespace(id=1, key="k", shard=0, state=before, attempts=2, cause="derived")
+    options = SimpleNamespace(billing=None, partial=PartialPolicy.COMPLETE, redated={})
     written, leases = Written(), SimpleNamespace(token=lambda _: 7)
     recorder = Recorder(SimpleNamespace(report=None, options=options), written, leases)
     attempt = Attempt(1, "r-1", "post", "f", 7, NOW)

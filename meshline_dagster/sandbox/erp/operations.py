@@ -115,7 +115,7 @@ class Operations:
 
     def _replace(self, database: Database, call: Call) -> Reply:
         row = _existing(database, call)
-        body = call.body()
+        body = _with_the_rest(call.body(), json.loads(row["body"]))
         self._check(database, call.kind, body)
         if body["external_id"] != row["external_id"]:
             raise Refused(422, "invalid", "an external id never changes", field="external_id")
@@ -142,6 +142,18 @@ class Operations:
         check_order(body, self.items)
         if not database.knows("customer", body["customer"]):
             raise Refused(422, "unknown_customer", f"unknown customer {body['customer']}", field="customer")
+
+
+def _with_the_rest(given: Mapping[str, Any], have: Mapping[str, Any]) -> dict[str, Any]:
+    """A replacing body with the members that it leaves out; those of a line come from the line of the same number and item."""
+    body = {**have, **given}
+    lines = {(line.get("line"), line.get("sku")): line for line in have.get("lines", ())}
+    if isinstance(given.get("lines"), list):
+        body["lines"] = [
+            {**lines.get((line.get("line"), line.get("sku")), {}), **line} if isinstance(line, Mapping) else line
+            for line in given["lines"]
+        ]
+    return body
 
 
 def _is_unicode(value: Any) -> bool:

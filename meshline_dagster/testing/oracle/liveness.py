@@ -18,7 +18,7 @@ __all__ = ["check_liveness"]
 _PASSING = frozenset({"destination_unavailable", "backlog_waits", "too_many_reversals"})
 """Of the destination as a whole: gone once the faults have stopped."""
 
-_BLOCKING = frozenset({"attempts_used_up", "duplicate_in_erp"})
+_BLOCKING = frozenset({"attempts_used_up", "changed_in_erp", "duplicate_in_erp"})
 
 
 def check_liveness(

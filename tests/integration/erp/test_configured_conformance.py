@@ -15,6 +15,7 @@ from meshline_dagster.erp.configured_model import ErpApi
 from meshline_dagster.sandbox.erp.app import create_app
 from meshline_dagster.sandbox.serve import serve
 from meshline_dagster.testing.erp_conformance import ErpWriterConformance
+from tests.integration.erp.test_rest_conformance import order_of
 
 ROOT = Path(__file__).resolve().parents[3]
 SKUS = ("GTX Basic", "Tür-ø 字😀")
@@ -71,6 +72,11 @@ class ConfiguredControl:
 
 
 class SandboxControl(ConfiguredControl):
+    can = ConfiguredControl.can | {"show_po_number"}
+
+    def po_number_of(self, external_id):
+        return order_of(self.url, external_id)["po_number"]
+
     def auth(self, url, token):
         return FixedHeader("Authorization", SecretStr(token), "Bearer ")
 

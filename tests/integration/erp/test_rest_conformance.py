@@ -17,8 +17,18 @@ from meshline_dagster.testing.memory_erp import Fault, MemoryErp, MemoryWriter
 SKUS = ("GTX Basic", "Tür-ø 字😀")
 
 
+def order_of(url, external_id):
+    """An order as the sandbox shows it."""
+    headers = {"Authorization": "Bearer good token"}
+    asked = {"external_ids": [external_id]}
+    [found] = httpx.post(f"{url}/v1/sales-orders/lookup", json=asked, headers=headers).json()["documents"]
+    return found
+
+
 class RestControl:
-    can = frozenset({"lose_answer", "refuse_connection", "refuse_credentials", "refuse_skus", "show_name"})
+    can = frozenset(
+        {"lose_answer", "refuse_connection", "refuse_credentials", "refuse_skus", "show_name", "show_po_number"}
+    )
     company = "sandbox-1"
     currency = "EUR"
     skus = SKUS
@@ -50,6 +60,9 @@ class RestControl:
         )
         [customer] = answer.json()["documents"]
         return customer["name"]
+
+    def po_number_of(self, external_id):
+        return order_of(self.url, external_id)["po_number"]
 
     def _writer(self, url, token):
         settle = timedelta(seconds=1)

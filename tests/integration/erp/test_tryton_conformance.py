@@ -17,7 +17,9 @@ pytestmark = [pytest.mark.tryton, pytest.mark.slow]
 class TrytonControl:
     """The suite's hold on a Tryton company; the last call of a post is the one whose answer counts."""
 
-    can = frozenset({"lose_answer", "refuse_connection", "refuse_credentials", "refuse_skus", "show_name"})
+    can = frozenset(
+        {"lose_answer", "refuse_connection", "refuse_credentials", "refuse_skus", "show_name", "show_po_number"}
+    )
     company = "1"
     currency = "USD"
     skus = ("GTX Basic", "GTX Pro")
@@ -44,10 +46,15 @@ class TrytonControl:
         )
 
     def name_of(self, external_id):
+        return self._asked("select name from party_party where code = :name", external_id)
+
+    def po_number_of(self, external_id):
+        return self._asked("select reference from sale_sale where external_id = :name", external_id)
+
+    def _asked(self, query, name):
         engine = sqlalchemy.create_engine(self._server.postgres.url(self._direct.database))
         with engine.connect() as connection:
-            query = sqlalchemy.text("select name from party_party where code = :code")
-            return connection.execute(query, {"code": external_id}).scalar_one()
+            return connection.execute(sqlalchemy.text(query), {"name": name}).scalar_one()
 
 
 class TestTryton(ErpWriterConformance):

@@ -1,0 +1,113 @@
+"""Whose word a field is: what is sent with a creation and with an amendment, and what a sync's YAML may say."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from pydantic import ValidationError
+
+from meshline_dagster.core.documents import DocumentKind, ErpDocument, ErpLine
+from meshline_dagster.core.foreign import erp_state, foreign_changes
+from meshline_dagster.core.ownership import Owner, Ownership
+from meshline_dagster.orchestration.ownership_settings import OwnershipSettings
+from meshline_dagster.orchestration.settings import SyncSettings
+
+ORDER = DocumentKind.SALES_ORDER
+
+
+def payload(amount="10", **changes):
+    line = {"sku": "A", "quantity": "1", "amount": amount, "tax_code": "standard"}
+    return {"status": "open", "customer": "C", "currency": "USD", "amount": amount, "lines": [line], **changes}
+
+
+def shown(amount="10", **changes):
+    number = Decimal(amount)
+    there = ErpDocument(
+        *(ORDER, "7", "MLO-1", "SO7", "open", datetime(2017, 4, 1, tzinfo=UTC)),
+        customer="C",
+        currency="USD",
+        amount=number,
+        lines=(ErpLine("A", Decimal(1), number, number),),
+    )
+    return replace(there, **changes)
+
+
+def fields(there, wanted=None):
+    return [one.field for one in foreign_changes(payload(), wanted or payload("20"), there)]
+
+
+@pytest.mark.parametrize(
+    ("there", "changed"),
+    [
+        (shown(), []),
+        (shown("20"), []),
+        (shown("12"), ["amount", "lines"]),
+        (shown(amount=Decimal("10.00")), []),
+        (shown(customer="D"), ["customer"]),
+        (shown(customer=None, currency=None, lines=()), []),
+        (shown(currency="EUR"), ["currency"]),
+        (shown(status="cancelled", amount=Decimal(0), lines=()), ["status"]),
+        (shown(status="partial"), ["status"]),
+    ],
+)
+def test_what_is_neither_as_posted_nor_as_wanted_is_a_change(there, changed):
+    assert fields(there) == changed
+
+
+def test_a_cancellation_overwrites_everything_but_a_cancellation():
+    cancelled = payload(status="cancelled")
+    assert fields(shown(), cancelled) == []
+    assert fields(shown("12"), cancelled) == ["amount", "lines"]
+    assert fields(shown(status="cancelled"), cancelled) == []
+
+
+def test_an_order_that_stood_cancelled_and_was_reopened_is_compared_as_it_is_now():
+    before = payload(status="cancelled")
+    assert foreign_changes(before, payload(), shown(status="cancelled", amount=Decimal(0), lines=())) == ()
+    assert [one.field for one in foreign_changes(before, before, shown())] == ["status"]
+
+
+def test_the_identity_of_what_the_erp_shows_goes_by_what_is_compared():
+    assert erp_state(shown()) == erp_state(shown(amount=Decimal("10.0"), number="other", event_id="e"))
+    assert len({erp_state(one) for one in (shown(), shown("12"), shown(customer="D"), shown(status="partial"))}) == 4
+
+
+def test_what_nobody_has_given_away_is_sent_whole():
+    for operation in ("create", "amend", "cancel"):
+        assert Ownership().sent(ORDER, operation, payload()) == payload()
+
+
+def test_invoices_leave_out_what_is_the_erps_and_keep_what_only_amendments_leave_out():
+    owners = Ownership({"po_number": Owner.CREATE_ONLY, "payment_terms": Owner.ERP}, {"tax_code": Owner.ERP})
+    sent = owners.sent(DocumentKind.INVOICE, "create", payload(po_number="P", payment_terms="N"))
+    assert (sent["po_number"], "payment_terms" in sent, "tax_code" in sent["lines"][0]) == ("P", False, False)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"sales_order": {"terms": "erp"}}, "there is no such field"),
+        ({"sales_order": {"amount": "erp"}}, "it is always crm"),
+        ({"lines": {"quantity": "create_only"}}, "it is always crm"),
+        ({"customer": {"name": "erp"}}, "it is always create_only"),
+        ({"customer": {"country": "crm"}}, "created once and never amended"),
+        ({"sales_order": {"po_number": "finance"}}, "create_only"),
+        ({"invoice": {}}, "invoice"),
+    ],
+)
+def test_an_ownership_that_cannot_be_kept_is_refused_when_it_is_loaded(given, told):
+    with pytest.raises(ValidationError, match=told):
+        OwnershipSettings.model_validate(given)
+
+
+def test_a_syncs_owners_reach_delivery():
+    sync = SyncSettings.model_validate(
+        {
+            "sources": [{"type": "salesforce"}],
+            "destination": {"type": "rest", "sandbox": True},
+            "origin": "2017-01-01",
+            "ownership": {"sales_order": {"payment_terms": "erp"}, "lines": {"description": "create_only"}},
+        }
+    )
+    assert sync.delivery().ownership == Ownership({"payment_terms": Owner.ERP}, {"description": Owner.CREATE_ONLY}, {})
