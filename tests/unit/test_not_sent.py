@@ -31,3 +31,12 @@ def test_half_a_document_whose_request_was_not_sent_is_still_half_a_document(bef
     asyncio.run(recorder.not_sent([row], [attempt], NOW, cause="paused", due_at=None))
     [change] = written.work.changes
     assert (change.before, change.after, change.attempts) == (S.SENDING, after, 2)
+
+
+@pytest.mark.parametrize(("cause", "kept"), [("overwrite:0123456789abcdef", None), ("derived", "paused")])
+def test_an_operators_word_on_what_may_be_overwritten_outlives_a_request_that_was_not_sent(cause, kept):
+    row = SimpleNamespace(id=1, key="k", shard=0, state=S.RETRY_DUE, attempts=2, cause=cause)
+    written, leases = Written(), SimpleNamespace(token=lambda _: 7)
+    recorder = Recorder(SimpleNamespace(report=None, options=SimpleNamespace(billing=None)), written, leases)
+    asyncio.run(recorder.not_sent([row], [Attempt(1, "r-1", "post", "f", 7, NOW)], NOW, cause="paused", due_at=None))
+    assert [change.cause for change in written.work.changes] == [kept]

@@ -10,6 +10,8 @@ from pydantic import ValidationError
 from meshline_dagster.core.documents import DocumentKind, ErpDocument, ErpLine
 from meshline_dagster.core.foreign import erp_state, foreign_changes
 from meshline_dagster.core.ownership import Owner, Ownership
+from meshline_dagster.erp.tryton_amendments import amendment_lines
+from meshline_dagster.erp.tryton_values import WantedLine, WantedSale
 from meshline_dagster.orchestration.ownership_settings import OwnershipSettings
 from meshline_dagster.orchestration.settings import SyncSettings
 
@@ -111,3 +113,19 @@ def test_a_syncs_owners_reach_delivery():
         }
     )
     assert sync.delivery().ownership == Ownership({"payment_terms": Owner.ERP}, {"description": Owner.CREATE_ONLY}, {})
+
+
+@pytest.mark.parametrize(
+    ("not_ours", "told"),
+    [
+        (frozenset({"tax_code", "description"}), [("line", 2, "as the ERP has it")]),
+        (frozenset({"tax_code"}), [("line", 2, "ours")]),
+        (frozenset(), [("add", 2, "ours"), ("line", 0, None)]),
+    ],
+)
+def test_an_amendment_in_tryton_keeps_texts_and_taxes_of_a_line_that_are_not_ours(not_ours, told):
+    line = WantedLine(5, 1, Decimal(2), Decimal(10), (3,), "ours", None, not_ours)
+    have = {"id": 8, "type": "line", "product.": {"id": 5}, "unit": 1, "quantity": 1.0, "unit_price": Decimal(10)}
+    row = {"party.": {"id": 4}, "lines.": [have | {"taxes": [9], "description": "as the ERP has it"}]}
+    changes = amendment_lines(row, WantedSale({"party": 4}, (line,)))
+    assert [(one["action"], one["quantity"], one["description"]) for one in changes] == told
