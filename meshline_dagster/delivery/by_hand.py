@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, MASTER_KINDS
 from meshline_dagster.core.errors import RefusedError
 from meshline_dagster.core.ledger import CLOSED_ABSENT, CLOSED_IN_ERP, PostingState
 from meshline_dagster.delivery.findings import conflict_trace_key, trace_key
@@ -68,12 +68,12 @@ def close(
         absent: the ERP holds no document of the order, so that its next state creates one.
 
     Raises:
-        RefusedError: no posting has this key, it is not dead, it is a customer, or nobody says what the ERP holds.
+        RefusedError: no posting has this key, it is not dead, it is a master, or nobody says what the ERP holds.
     """
     row = _dead(connection, key)
-    if row.document_kind is DocumentKind.CUSTOMER:
+    if row.document_kind in MASTER_KINDS:
         raise RefusedError(
-            f"{row.external_id} is a customer, and its orders wait until it is posted: create it in the ERP under this code, then "
+            f"{row.external_id} is a {row.document_kind.value}, and its orders wait until it is posted: create it in the ERP under this code, then "
             f"`meshline postings retry {key} --reason TEXT`, which finds it there"
         )
     is_state = row.document_kind not in ACCOUNTING_KINDS  # an order's own document says nothing of its invoices

@@ -1,6 +1,6 @@
 """The words for what delivery cannot settle by itself."""
 
-from meshline_dagster.core.documents import ACCOUNTING_KINDS
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
 from meshline_dagster.core.settle import Settled
 from meshline_dagster.store.exceptions import Finding
 from meshline_dagster.store.postings import Posting
@@ -14,7 +14,7 @@ _FIX = {
         "Create the customer in the ERP under the code that the title names, or say which party it is: "
         "`meshline catalog map CUSTOMER_ID PARTY_CODE --kind party`. Its orders are posted by the next run."
     ),
-    "exists_with_different_duplicate": f"Keep one customer in the ERP, then {_RETRY}: it is looked up again, and found.",
+    "exists_with_different_duplicate": f"Keep one record in the ERP, then {_RETRY}: it is looked up again, and found.",
     "rejected": "Correct what the ERP names, in the CRM or by a mapping; the corrected event is posted by the next run.",
     "attempts_used_up": (
         f"The ERP kept refusing for now. Find out why, then {_RETRY}: it is looked up, and sent if it is not there. "
@@ -40,6 +40,10 @@ _FIX = {
 _REFUSED_DOCUMENT = (
     "Correct what the ERP names (an account, a closed period, a right), then replay the order's day: the document is planned anew with "
     "that day's accounting date. Until then its order is held."
+)
+_MISSING_ITEM = (
+    "Create the item in the ERP under the code that the title names, or say which product the CRM means by it: "
+    "`meshline catalog map CODE PRODUCT`. Its orders are posted by the next run."
 )
 _OWNERS = {"duplicate_in_erp": "finance", "missing_in_erp": "revops"}
 _CAN_WAIT = frozenset({"rejected", "missing_in_erp"})
@@ -90,13 +94,16 @@ def finding_for(row: Posting, settled: Settled) -> Finding:
     """The exception that a problem becomes."""
     code = settled.problem or settled.outcome
     is_refused_document = code == "rejected" and row.document_kind in ACCOUNTING_KINDS
+    fix = _REFUSED_DOCUMENT if is_refused_document else _FIX.get(code, _DIFFERENT).format(key=row.key)
+    if code == "missing_in_erp" and row.document_kind is DocumentKind.ITEM:
+        fix = _MISSING_ITEM
     return Finding(
         trace_key=trace_key(row),
         origin="delivery",
         code=code,
         title=f"{row.document_kind.value} {row.external_id} of {row.entity_key}: {code.replace('_', ' ')}",
         detail=settled.message or code,
-        fix=_REFUSED_DOCUMENT if is_refused_document else _FIX.get(code, _DIFFERENT).format(key=row.key),
+        fix=fix,
         owner="finance" if is_refused_document else _OWNERS.get(code, "integrations"),
         priority="P2" if code in _CAN_WAIT else "P1",
         entity_key=row.entity_key,

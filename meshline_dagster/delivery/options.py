@@ -1,16 +1,18 @@
 """How one workflow delivers to one destination."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
 from meshline_dagster.core.backlog import NO_LIMITS, BacklogLimits
+from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.followups import BillingPolicy
 from meshline_dagster.core.partials import PartialPolicy
 from meshline_dagster.core.pauses import Freeze
 from meshline_dagster.core.reversals import NO_REVERSAL_LIMITS, ReversalLimits
 
-__all__ = ["DeliveryOptions", "MissingCustomer", "Mode"]
+__all__ = ["DeliveryOptions", "MissingMaster", "Mode"]
 
 
 class Mode(StrEnum):
@@ -20,8 +22,8 @@ class Mode(StrEnum):
     LIVE = "live"
 
 
-class MissingCustomer(StrEnum):
-    """What happens to a customer that the ERP does not have: it is created, or a person is asked and its orders wait."""
+class MissingMaster(StrEnum):
+    """What happens to a master that the ERP does not have: it is created, or a person is asked and its orders wait."""
 
     CREATE = "create"
     EXCEPTION = "exception"
@@ -36,7 +38,8 @@ class DeliveryOptions:
         sandbox: the destination is a throw-away system, so no cut-over date is needed.
         company: the ERP company id that posts are pinned to.
         effective_from: deals booked earlier are pre-cutover and never posted.
-        missing_customer: whether customers are created; the ERP is asked first either way.
+        missing_customer: whether customers are created. One that goes by a code of the ERP's own is asked for first either way.
+        missing_item: the same for items; None: items are none of our business, and orders wait for none.
         billing: how posted orders are invoiced; None posts orders only.
         partial: what becomes of a document that is in the ERP in part, where nothing else is; everything else is escalated.
         shards: how many leases the entities are spread over; fixed for the life of a ledger.
@@ -58,7 +61,8 @@ class DeliveryOptions:
     mode: Mode = Mode.SHADOW
     sandbox: bool = False
     effective_from: date | None = None
-    missing_customer: MissingCustomer = MissingCustomer.CREATE
+    missing_customer: MissingMaster = MissingMaster.CREATE
+    missing_item: MissingMaster | None = None
     billing: BillingPolicy | None = None
     partial: PartialPolicy = PartialPolicy.COMPLETE
     shards: int = 16
@@ -73,3 +77,13 @@ class DeliveryOptions:
     freezes: tuple[Freeze, ...] = ()
     approve_replays: bool = True
     reversals: ReversalLimits = NO_REVERSAL_LIMITS
+
+    @property
+    def masters(self) -> Mapping[DocumentKind, MissingMaster]:
+        """What happens to missing masters, by kind; kinds that the workflow does not keep are left out."""
+        given = {DocumentKind.CUSTOMER: self.missing_customer, DocumentKind.ITEM: self.missing_item}
+        return {kind: missing for kind, missing in given.items() if missing is not None}
+
+    def missing(self, kind: DocumentKind) -> MissingMaster | None:
+        """What happens to a missing record of this kind; None for what is no master, or none that the workflow keeps."""
+        return self.masters.get(kind)

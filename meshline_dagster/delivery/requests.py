@@ -8,14 +8,14 @@ from typing import Any
 
 import orjson
 
-from meshline_dagster.core.documents import ACCOUNTING_KINDS, Answer, Document, DocumentKind, ErpDocument, Outcome
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, Answer, Document, ErpDocument, Outcome
 from meshline_dagster.core.errors import GateError, MeshlineError, PlanChangedError
 from meshline_dagster.core.identity import sha256_hex
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.partials import PartialPolicy
 from meshline_dagster.core.settle import Settled, after_answer, after_lookup, reversed_in_erp
 from meshline_dagster.delivery.holds import Holds
-from meshline_dagster.delivery.options import MissingCustomer
+from meshline_dagster.delivery.masters import is_matched_first, is_only_matched
 from meshline_dagster.delivery.outage import OutageGuard, Signal
 from meshline_dagster.delivery.pace import Pace
 from meshline_dagster.delivery.recorder import Recorder, Results
@@ -162,14 +162,14 @@ class Requests:
     async def _post(self, documents: Sequence[Document]) -> list[Answer]:
         """Ask the writer; whatever goes wrong in it, the ERP may have acted: that is unknown, not failed."""
         self._report.requests += 1
-        kind, only_match = documents[0].kind, self._matches_only(documents[0].kind)
+        kind, only_match = documents[0].kind, is_only_matched(documents[0].kind, self._options)
         undeclared = {one.operation for one in documents if (kind, one.operation) not in self._operations}
         if undeclared and not only_match:
             text = f"{self._writer.name} does not declare that it can {' or '.join(sorted(undeclared))} a {kind.value}"
             return [Answer(Outcome.REJECTED, message=text, field="operation")] * len(documents)
         try:
             async with asyncio.timeout(self._timeout):
-                answers = await (self._match(documents) if only_match else self._writer.post(documents))
+                answers = await self._bring_about(documents, only_match=only_match)
         except Exception as error:  # noqa: BLE001 - an unknown outcome must never end the run without a record
             return [Answer(Outcome.UNKNOWN, message=f"{type(error).__name__}: {error}")] * len(documents)
         if len(answers) != len(documents):
@@ -177,17 +177,28 @@ class Requests:
             return [Answer(Outcome.UNKNOWN, message=text)] * len(documents)
         return answers
 
+    async def _bring_about(self, documents: Sequence[Document], *, only_match: bool) -> list[Answer]:
+        """Match before create: what is there under a code that others give, too, is used as it is."""
+        places = [place for place, one in enumerate(documents) if only_match or is_matched_first(one)]
+        known = (
+            dict(zip(places, await self._match([documents[place] for place in places]), strict=True)) if places else {}
+        )
+        absent = [] if only_match else [place for place in places if known[place].outcome is Outcome.ABSENT]
+        sent = [place for place in range(len(documents)) if place not in known or place in absent]
+        made = await self._writer.post([documents[place] for place in sent]) if sent else []
+        if len(made) != len(sent):
+            return made
+        known |= dict(zip(sent, made, strict=True))
+        return [known[place] for place in range(len(documents))]
+
     async def _match(self, documents: Sequence[Document]) -> list[Answer]:
-        """Look for masters that we may not create. Nothing is sent, so silence is only "not now"."""
+        """Look for masters. Nothing is sent, so silence is only "not now"."""
         kind = documents[0].kind
         try:
             found = await self._writer.find(kind, [document.external_id for document in documents])
         except MeshlineError as error:
             return [Answer(Outcome.RETRY, message=str(error))] * len(documents)
         return [_matched(document, found.get(document.external_id, [])) for document in documents]
-
-    def _matches_only(self, kind: DocumentKind) -> bool:
-        return kind is DocumentKind.CUSTOMER and self._options.missing_customer is MissingCustomer.EXCEPTION
 
     async def _record(
         self,
@@ -252,7 +263,7 @@ def _matched(document: Document, there: Sequence[ErpDocument]) -> Answer:
         return Answer(Outcome.EXISTS_DIFFERENT, message=text, field="duplicate")
     if there:
         return Answer(Outcome.EXISTS, erp_id=there[0].erp_id)
-    text = f"{document.payload.get('name') or 'a customer'} is not there under the code {document.external_id}"
+    text = f"{document.payload.get('name') or document.kind.value} is not there under the code {document.external_id}"
     return Answer(Outcome.ABSENT, message=text)
 
 

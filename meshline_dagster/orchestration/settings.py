@@ -17,7 +17,7 @@ from meshline_dagster.core.reversals import ReversalLimits
 from meshline_dagster.crm.compaction import KEEP, MOST_FILES
 from meshline_dagster.crm.filedrop_layout import FileColumn, FileFormat, FileLayout
 from meshline_dagster.crm.protocol import FieldType
-from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
+from meshline_dagster.delivery.options import DeliveryOptions, MissingMaster, Mode
 from meshline_dagster.orchestration.configured_settings import ConfiguredDestination
 from meshline_dagster.orchestration.document_settings import DocumentSettings
 from meshline_dagster.orchestration.hold_settings import (
@@ -156,6 +156,8 @@ class PolicySettings(DocumentSettings):
     Attributes:
         coalesce: send only the newest of an order's states that were never sent.
         missing_customer: ``create`` makes a customer that the ERP lacks; ``exception`` only looks for it, and asks a person.
+        missing_item: the same for an item, which goes by its sku and is looked for in any case; left out, orders wait for no item, and
+            what the ERP does not know it refuses.
     """
 
     lines_limit_hours: float = Field(4.0, gt=0)
@@ -163,7 +165,8 @@ class PolicySettings(DocumentSettings):
     default_currency: str | None = None
     tax_code: str = "standard"
     selling_entity: str = "main"
-    missing_customer: MissingCustomer = MissingCustomer.CREATE
+    missing_customer: MissingMaster = MissingMaster.CREATE
+    missing_item: MissingMaster | None = None
     coalesce: bool = False
 
 
@@ -271,6 +274,7 @@ class SyncSettings(_Settings):
             default_currency=self.policy.default_currency,
             tax_code=self.policy.tax_code,
             selling_entity=self.policy.selling_entity,
+            items=self.policy.missing_item is not None,
         )
 
     def delivery(self) -> DeliveryOptions:
@@ -282,6 +286,7 @@ class SyncSettings(_Settings):
             sandbox=self.destination.sandbox,
             effective_from=self.effective_from,
             missing_customer=self.policy.missing_customer,
+            missing_item=self.policy.missing_item,
             coalesce=self.policy.coalesce,
             billing=self.policy.billing,
             partial=self.policy.partial,

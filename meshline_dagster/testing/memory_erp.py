@@ -14,6 +14,7 @@ from enum import StrEnum
 from meshline_dagster.core.billing import left_of, over_credited
 from meshline_dagster.core.documents import (
     ACCOUNTING_KINDS,
+    MASTER_KINDS,
     Answer,
     Document,
     DocumentKind,
@@ -43,7 +44,7 @@ class MemoryErp:
 
     Args:
         unique: refuse a second document with one external id.
-        skus: the items it knows; None accepts any.
+        skus: the items that it knows beside those that were created; None accepts any.
         faults: called with each document before it is handled; None means no fault. A coroutine is awaited: what waits for a database
             must, because the delivery that holds it needs the event loop.
         late: seconds until a late commit happens.
@@ -104,7 +105,7 @@ class MemoryErp:
         return Answer(Outcome.UPDATED, erp_id=have[0].erp_id)
 
     def _refusal(self, document: Document) -> Answer | None:
-        if document.kind is DocumentKind.CUSTOMER:
+        if document.kind in MASTER_KINDS:
             return None
         if document.kind is DocumentKind.CREDIT_NOTE:
             return self._credit_refusal(document)
@@ -113,7 +114,7 @@ class MemoryErp:
         if not self.of(DocumentKind.CUSTOMER, document.payload["customer"]):
             return Answer(Outcome.REJECTED, message="unknown customer", field="customer")
         for place, line in enumerate(document.payload["lines"]):
-            if self.skus is not None and line["sku"] not in self.skus:
+            if self.skus is not None and line["sku"] not in self.skus and not self.of(DocumentKind.ITEM, line["sku"]):
                 return Answer(Outcome.REJECTED, message=f"unknown item {line['sku']}", field=f"lines[{place}].sku")
         return None
 
@@ -142,7 +143,7 @@ class MemoryErp:
             stamp=self.clock(),
             event_id=document.event_id,
         )
-        if document.kind is DocumentKind.CUSTOMER:
+        if document.kind in MASTER_KINDS:
             return base
         lines = tuple(
             ErpLine(line["sku"], Decimal(line["quantity"]), Decimal(line["unit_price"]), Decimal(line["amount"]))
@@ -170,7 +171,9 @@ class MemoryWriter:
         self._name = name
         self._late: set[asyncio.Task[None]] = set()
         pairs = {(kind, "create") for kind in DocumentKind}
-        pairs |= {(kind, how) for kind in DocumentKind if kind not in ACCOUNTING_KINDS for how in ("amend", "cancel")}
+        pairs |= {
+            (kind, how) for kind in (DocumentKind.CUSTOMER, DocumentKind.SALES_ORDER) for how in ("amend", "cancel")
+        }
         self._capabilities = Capabilities(
             native_idempotency=False,
             unique_external_id=erp.unique,

@@ -126,6 +126,7 @@ _POLICY = pa.schema(
         ("default_currency", pa.string()),
         ("tax_code", pa.string()),
         ("selling_entity", pa.string()),
+        ("items", pa.bool_()),
     ]
 )
 _MAPPING = pa.schema(

@@ -1,0 +1,34 @@
+"""What becomes of masters (customers, items) that orders wait for: matched first, then created, or left to a person, as the policy says."""
+
+from meshline_dagster.core.documents import Document, DocumentKind
+from meshline_dagster.core.errors import GateError
+from meshline_dagster.core.identity import is_our_name
+from meshline_dagster.delivery.options import DeliveryOptions, MissingMaster
+from meshline_dagster.erp.protocol import Capabilities
+
+__all__ = ["check_masters", "is_matched_first", "is_only_matched"]
+
+
+def is_only_matched(kind: DocumentKind, options: DeliveryOptions) -> bool:
+    """Whether the ERP is asked for a record of this kind and none is ever made."""
+    return options.missing(kind) is MissingMaster.EXCEPTION
+
+
+def is_matched_first(document: Document) -> bool:
+    """Whether the ERP may hold the record without our doing: it goes by a code that others give, too."""
+    return document.operation == "create" and not is_our_name(document.kind.value, document.external_id)
+
+
+def check_masters(options: DeliveryOptions, capabilities: Capabilities) -> None:
+    """Raise unless the ERP can find, and where the policy asks for it make, every master that the workflow keeps.
+
+    Raises:
+        GateError: naming what it cannot do, and the setting that needs it.
+    """
+    for kind, missing in options.masters.items():
+        wanted = "find" if missing is MissingMaster.EXCEPTION else "create"
+        if not (capabilities.finds(kind) if wanted == "find" else (kind, wanted) in capabilities.operations):
+            raise GateError(
+                f"{options.destination} does not declare that it can {wanted} {kind.value} documents, which the policy "
+                f"`missing_{kind.value}: {missing.value}` needs: leave it out, or use a writer that declares them"
+            )
