@@ -85,7 +85,7 @@ async def deliver(
     with store.read() as connection:
         check_gates(connection, options, now=clock())
     check_billing(options, writer.capabilities)
-    check_masters(options, writer.capabilities)
+    check_masters(options, writer.capabilities.operations)
     session = Session(store, writer, options, actor, clock, jitter, DeliveryReport())
     if options.mode is Mode.SHADOW:
         return session.report

@@ -4,7 +4,6 @@ from meshline_dagster.core.documents import Document, DocumentKind
 from meshline_dagster.core.errors import GateError
 from meshline_dagster.core.identity import is_our_name
 from meshline_dagster.delivery.options import DeliveryOptions, MissingMaster
-from meshline_dagster.erp.protocol import Capabilities
 
 __all__ = ["check_masters", "is_matched_first", "is_only_matched"]
 
@@ -19,16 +18,19 @@ def is_matched_first(document: Document) -> bool:
     return document.operation == "create" and not is_our_name(document.kind.value, document.external_id)
 
 
-def check_masters(options: DeliveryOptions, capabilities: Capabilities) -> None:
+def check_masters(options: DeliveryOptions, operations: frozenset[tuple[DocumentKind, str]]) -> None:
     """Raise unless the ERP can find, and where the policy asks for it make, every master that the workflow keeps.
+
+    Args:
+        operations: what the adapter declares.
 
     Raises:
         GateError: naming what it cannot do, and the setting that needs it.
     """
     for kind, missing in options.masters.items():
-        wanted = "find" if missing is MissingMaster.EXCEPTION else "create"
-        if not (capabilities.finds(kind) if wanted == "find" else (kind, wanted) in capabilities.operations):
+        wanted = {"create"} if missing is MissingMaster.CREATE else {"create", "find"}
+        if not any((kind, how) in operations for how in wanted):
             raise GateError(
-                f"{options.destination} does not declare that it can {wanted} {kind.value} documents, which the policy "
+                f"{options.destination} does not declare that it can {max(wanted)} {kind.value} documents, which the policy "
                 f"`missing_{kind.value}: {missing.value}` needs: leave it out, or use a writer that declares them"
             )

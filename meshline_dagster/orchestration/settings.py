@@ -11,13 +11,16 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from meshline_dagster.core.backlog import BacklogLimits
-from meshline_dagster.core.documents import ACCOUNTING_KINDS
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
+from meshline_dagster.core.errors import GateError
 from meshline_dagster.core.pauses import Freeze
 from meshline_dagster.core.reversals import ReversalLimits
 from meshline_dagster.crm.compaction import KEEP, MOST_FILES
 from meshline_dagster.crm.filedrop_layout import FileColumn, FileFormat, FileLayout
 from meshline_dagster.crm.protocol import FieldType
+from meshline_dagster.delivery.masters import check_masters
 from meshline_dagster.delivery.options import DeliveryOptions, MissingMaster, Mode
+from meshline_dagster.erp.rest import OPERATIONS as REST_OPERATIONS
 from meshline_dagster.orchestration.configured_settings import ConfiguredDestination
 from meshline_dagster.orchestration.document_settings import DocumentSettings
 from meshline_dagster.orchestration.hold_settings import (
@@ -127,6 +130,11 @@ class RestDestination(_Settings):
     profile: Literal["idempotent", "unique", "lookup_only"] = "idempotent"
     sandbox: bool = False
 
+    @property
+    def operations(self) -> frozenset[tuple[DocumentKind, str]]:
+        """What its writer declares."""
+        return REST_OPERATIONS
+
 
 class TrytonDestination(_Settings):
     """A Tryton 8.2 company, over JSON-RPC.
@@ -148,6 +156,13 @@ class TrytonDestination(_Settings):
     batch_size: int = Field(100, ge=1)
     request_timeout_seconds: float = Field(120.0, gt=0)
     settle_after_seconds: float = Field(180.0, ge=0)
+
+    @property
+    def operations(self) -> frozenset[tuple[DocumentKind, str]]:
+        """What its writer declares, invoices apart."""
+        from meshline_dagster.erp.tryton import OPERATIONS  # noqa: PLC0415 - only for those who post to Tryton
+
+        return OPERATIONS
 
 
 class PolicySettings(DocumentSettings):
@@ -248,6 +263,14 @@ class SyncSettings(_Settings):
                 f"policy.documents: order_and_invoice needs destination.api.documents to declare {' and '.join(missing)}; describe how "
                 "the ERP makes them, or use order_only and let the ERP invoice"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _erp_keeps_masters(self) -> Self:
+        try:
+            check_masters(self.delivery(), self.destination.operations)
+        except GateError as error:
+            raise ValueError(str(error)) from error
         return self
 
     @property

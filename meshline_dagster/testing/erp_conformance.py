@@ -9,8 +9,8 @@ ERP that may be written to (a sandbox server, a throw-away database):
             with my_server() as server:
                 yield MyControl(server)
 
-A test whose means the control does not list in ``can`` is skipped, and says so; so are those about invoices and credit notes where the
-writer does not declare them.
+A test whose means the control does not list in ``can`` is skipped, and says so; so are those about items, invoices and credit
+notes where the writer does not declare them.
 """
 
 import asyncio
@@ -32,6 +32,7 @@ from meshline_dagster.testing.erp_control import (
 )
 from meshline_dagster.testing.erp_documents import Line, Sample
 from meshline_dagster.testing.erp_failures import ErpFailureConformance
+from meshline_dagster.testing.erp_masters import ErpMasterConformance
 
 __all__ = ["PRICES", "UNICODE", "ErpControl", "ErpWriterConformance"]
 
@@ -45,7 +46,7 @@ _ORDER, _CUSTOMER = DocumentKind.SALES_ORDER, DocumentKind.CUSTOMER
 _ABSENT_IDS = 250
 
 
-class ErpWriterConformance(ErpFailureConformance, ErpAccountingConformance):
+class ErpWriterConformance(ErpFailureConformance, ErpMasterConformance, ErpAccountingConformance):
     """Subclass it, and give it a ``control``."""
 
     def test_it_keeps_the_protocol(self, control: ErpControl) -> None:

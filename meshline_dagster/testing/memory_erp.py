@@ -44,7 +44,7 @@ class MemoryErp:
 
     Args:
         unique: refuse a second document with one external id.
-        skus: the items that it knows beside those that were created; None accepts any.
+        skus: the items that it holds from the start; an order of others is refused until they are created. None accepts any.
         faults: called with each document before it is handled; None means no fault. A coroutine is awaited: what waits for a database
             must, because the delivery that holds it needs the event loop.
         late: seconds until a late commit happens.
@@ -59,6 +59,12 @@ class MemoryErp:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     documents: dict[DocumentKind, list[ErpDocument]] = field(default_factory=dict)
     writes: list[Document] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Hold the items that it knows."""
+        made = [ErpDocument(DocumentKind.ITEM, f"own-{sku}", sku, sku, "open", self.clock()) for sku in self.skus or ()]
+        if made:
+            self.documents.setdefault(DocumentKind.ITEM, []).extend(made)
 
     def of(self, kind: DocumentKind, external_id: str) -> list[ErpDocument]:
         """Everything under one external id."""
@@ -114,7 +120,7 @@ class MemoryErp:
         if not self.of(DocumentKind.CUSTOMER, document.payload["customer"]):
             return Answer(Outcome.REJECTED, message="unknown customer", field="customer")
         for place, line in enumerate(document.payload["lines"]):
-            if self.skus is not None and line["sku"] not in self.skus and not self.of(DocumentKind.ITEM, line["sku"]):
+            if self.skus is not None and not self.of(DocumentKind.ITEM, line["sku"]):
                 return Answer(Outcome.REJECTED, message=f"unknown item {line['sku']}", field=f"lines[{place}].sku")
         return None
 
