@@ -1,7 +1,7 @@
 """The cost of finding due work with few settled postings in the ledger, and with a million.
 
 What a pass asks (`due_postings`, `next_due`, `open_shards`, `postings_of`, `last_posted`) follows the open postings, so the ratio has to be about 1.
-Each open posting waits for a customer of its own. Printed with the indexes that both databases use, and what they read end to end.
+Each open posting waits for a customer of its own, and for an item that all of them name. Printed with the indexes that both databases use, and what they read end to end.
 
 Run: python benchmarks/bench_due.py [SETTLED]
 """
@@ -33,11 +33,13 @@ _COPIED = (
 
 
 def prepare(store: Store) -> None:
-    """Open postings, each of which waits for a customer of its own that is posted."""
+    """Open postings, each of which waits for two masters that are posted: one of its own, and one of all."""
     fill(store, OPEN)
     settle(store, 1, OPEN)
     with store.write() as connection:
-        connection.exec_driver_sql("UPDATE posting SET depends_on = 'settled/' || id WHERE state = 'planned'")
+        connection.exec_driver_sql(
+            """UPDATE posting SET depends_on = '["settled/' || id || '", "settled/1"]' WHERE state = 'planned'"""
+        )
 
 
 def settle(store: Store, first: int, last: int) -> None:

@@ -80,7 +80,7 @@ def _row(number: int) -> OutboxRow:
         external_id=external_id("sales_order", key),
         event_time=datetime(2026, 1, 1, tzinfo=UTC),
         operation="create",
-        depends_on=None,
+        depends_on=(),
         amount=Decimal(10),
         currency="USD",
         document_date=date(2026, 1, 1),

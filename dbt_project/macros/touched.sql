@@ -18,6 +18,14 @@
     {%- if relation is none -%}
         (select {% for name, type in columns.items() %}cast(null as {{ type }}) as {{ name }}{{ ', ' if not loop.last }}{% endfor %} where false)
     {%- else -%}
-        {{ relation }}
+        {#- an earlier version's mart may have something else under a name: the build is a full one then, and needs nothing of it -#}
+        {%- set types = {} -%}
+        {%- for column in adapter.get_columns_in_relation(relation) -%}
+            {%- do types.update({column.name: column.dtype}) -%}
+        {%- endfor -%}
+        (select {% for name, type in columns.items() -%}
+            {%- set has_it = name in types and types[name].endswith('[]') == type.endswith('[]') -%}
+            {{ name if has_it else 'cast(null as ' ~ type ~ ') as ' ~ name }}{{ ', ' if not loop.last }}
+        {%- endfor %} from {{ relation }})
     {%- endif -%}
 {%- endmacro %}

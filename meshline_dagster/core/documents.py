@@ -1,7 +1,7 @@
 """What we ask of an ERP and what it answered, in words that fit every ERP.
 
-A *document* is the target state of one customer or one sales order, or an accounting document: an invoice, or the credit note that
-reverses lines of one. It is built from the ledger's payload, so that what is sent is exactly what was fingerprinted.
+A *document* is the target state of one master (a customer, an item) or of one sales order, or an accounting document: an invoice, or the
+credit note that reverses lines of one. It is built from the ledger's payload, so that what is sent is exactly what was fingerprinted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,7 @@ from typing import Any
 
 __all__ = [
     "ACCOUNTING_KINDS",
+    "MASTER_KINDS",
     "REVERSE",
     "Answer",
     "Document",
@@ -29,6 +30,7 @@ class DocumentKind(StrEnum):
     """The kinds of ERP record that we keep in step."""
 
     CUSTOMER = "customer"
+    ITEM = "item"
     SALES_ORDER = "sales_order"
     INVOICE = "invoice"
     CREDIT_NOTE = "credit_note"
@@ -36,6 +38,9 @@ class DocumentKind(StrEnum):
 
 ACCOUNTING_KINDS = frozenset({DocumentKind.INVOICE, DocumentKind.CREDIT_NOTE})
 """What is created once and never changed: a correction is a credit note, and perhaps another invoice."""
+
+MASTER_KINDS = frozenset({DocumentKind.CUSTOMER, DocumentKind.ITEM})
+"""What orders wait for. Made once, where it is missing; from then on it belongs to the ERP's users, and nothing of it is overwritten."""
 
 
 REVERSE = "reverse"
@@ -75,7 +80,8 @@ class Document:
             quantities are decimal strings, dates ISO strings. For a sales order:
             ``order_number, customer (external id), customer_name, currency, order_date, po_number, payment_terms,
             status (open|cancelled), amount (ex tax), lines [{line, sku, description, quantity, uom, unit_price, amount,
-            tax_code, start, end}]``; for a customer: ``code, name, country, currency``; for an invoice: as for a sales order with
+            tax_code, start, end}]``; for a customer: ``code, name, country, currency``; for an item: ``sku (its external id), name, uom,
+            list_price, currency`` (the price and its currency are null where nobody knows them); for an invoice: as for a sales order with
             ``invoice_date (accounting date), original_date (before closed periods), order (external id), order_event_id`` instead of
             ``order_date``; for a credit note: as for an invoice with
             ``invoice`` (external id of what it reverses) and, in each line, ``invoice_line``: its amounts are positive and taken back.
@@ -134,7 +140,7 @@ class ErpDocument:
         status: ``open``, ``partial`` (exists, not yet confirmed, or not yet in the books) or ``cancelled``. An accounting document
             that was reversed stays ``open``: its credit note says so.
         event_id: the last event of ours that it carries, where the ERP can keep it; else None.
-        amount: ex tax, in ``currency``; zero for customers.
+        amount: ex tax, in ``currency``; zero for masters.
         stamp: when it last changed, UTC.
         reverses: of a credit note, the external id of its invoice, where the ERP keeps it; else None.
         order: of an invoice or credit note, the external id of its order, where the ERP keeps it; else None.

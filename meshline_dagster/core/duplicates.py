@@ -125,7 +125,7 @@ def reversal_row(doubled: Doubled, choice: Choice, extra: Standing, entity_key: 
         external_id=doubled.external_id,
         event_time=now,
         operation=REVERSE,
-        depends_on=None,
+        depends_on=(),
         amount=extra.amount,
         currency=extra.currency,
         document_date=None,

@@ -254,7 +254,7 @@ class _Writer:
             external_id=name,
             event_time=self.order.event_time,
             operation="create",
-            depends_on=None,
+            depends_on=(),
             amount=amount,
             currency=payload["currency"],
             document_date=self.dated,

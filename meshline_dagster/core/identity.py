@@ -16,6 +16,7 @@ __all__ = [
     "external_id",
     "fingerprint",
     "follow_up_id",
+    "is_our_name",
     "posting_key",
     "sha256_hex",
     "shard_of",
@@ -66,6 +67,14 @@ def external_id(document_kind: str, entity_key: str, event_id: str | None = None
     """
     digest = sha256_hex(canonical_json([document_kind, entity_key, *([] if event_id is None else [event_id])]))
     return f"{_PREFIXES.get(document_kind, 'MLX')}-{digest[:_EXTERNAL_ID_DIGITS]}"
+
+
+def is_our_name(document_kind: str, name: str) -> bool:
+    """Whether an external id is one that we give, so that no record under it can be somebody else's. An item has its sku, a customer
+    may have the code of a party.
+    """
+    prefix, _, digits = name.partition("-")
+    return prefix == _PREFIXES.get(document_kind) and len(digits) == _EXTERNAL_ID_DIGITS
 
 
 def follow_up_id(order_event_id: str, document_kind: str, against: str | None, number: int) -> str:

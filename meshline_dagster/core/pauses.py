@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import MASTER_KINDS, DocumentKind
 
 __all__ = ["CALENDAR", "Freeze", "Pausable", "Pause", "Scope", "frozen", "held_back"]
 
@@ -28,12 +28,12 @@ class Pausable(Protocol):
 
     @property
     def selling_entity(self) -> str | None:
-        """Our company that sells; a customer has none."""
+        """Our company that sells; a master has none."""
         ...
 
     @property
     def customer_key(self) -> str | None:
-        """The entity of the customer that it is, or that it is for."""
+        """The entity of the customer that it is, or that it is for; an item has none."""
         ...
 
 
@@ -60,7 +60,7 @@ class Scope:
         """Whether this posting waits."""
         if self.destination not in {None, row.destination}:
             return False
-        master = row.document_kind is DocumentKind.CUSTOMER
+        master = row.document_kind in MASTER_KINDS
         if self.selling_entity is not None:
             if master:
                 return False

@@ -23,7 +23,7 @@ from decimal import Decimal
 from typing import Any
 
 from meshline_dagster.core.approvals import CANCEL
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import MASTER_KINDS, DocumentKind
 from meshline_dagster.core.identity import fingerprint
 from meshline_dagster.core.ledger import BY_HAND, PostingState
 from meshline_dagster.core.restatements import amendment_id
@@ -47,7 +47,6 @@ RESTATED = "restated"
 
 _S = PostingState
 _NEVER_SENT = frozenset({_S.PLANNED, _S.SHADOWED, _S.RETRY_DUE})
-_MASTERS = frozenset({DocumentKind.CUSTOMER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +54,9 @@ class OutboxRow:
     """One event that may be posted. ``payload`` holds money and quantities as strings.
 
     Attributes:
-        selling_entity: our company that sells; None for a customer.
-        customer_key: the entity of the customer that it is, or that it is for.
+        depends_on: the entities of the masters that must be posted before it.
+        selling_entity: our company that sells; None for a master.
+        customer_key: the entity of the customer that it is, or that it is for; None for an item, which is nobody's.
     """
 
     event_id: str
@@ -65,7 +65,7 @@ class OutboxRow:
     external_id: str
     event_time: datetime
     operation: str
-    depends_on: str | None
+    depends_on: tuple[str, ...]
     amount: Decimal
     currency: str | None
     document_date: date | None
@@ -112,7 +112,7 @@ class EntityPlan:
         insert: new ledger rows; one with the cause :data:`RESTATED` is a restatement candidate.
         supersede: ``(posting id, cause)`` of rows that will not be sent.
         release: ids of shadowed rows that are planned now.
-        restatements: customers posted, and events closed by hand, whose derivation differs today: nothing of ours amends those.
+        restatements: masters posted, and events closed by hand, whose derivation differs today: nothing of ours amends those.
         conflicts: events under way whose derivation differs today.
     """
 
@@ -133,7 +133,7 @@ def plan_entity(
     """
     ordered = sorted(rows, key=lambda row: (row.event_time, row.event_id))
     ledger = {posting.event_id: posting for posting in known}
-    if ordered and ordered[0].document_kind in _MASTERS:
+    if ordered and ordered[0].document_kind in MASTER_KINDS:
         ordered = _create_only(ordered, ledger)
     start = PostingState.PLANNED if live else PostingState.SHADOWED
     insert: list[NewPosting] = []
@@ -175,8 +175,8 @@ def plan_entity(
 
 
 def _is_for_people(row: OutboxRow, have: KnownPosting) -> bool:
-    """It would be posted differently today, and nothing of ours amends it: a customer, or what an operator dealt with himself."""
-    ours = have.state is _S.POSTED and row.document_kind not in _MASTERS
+    """It would be posted differently today, and nothing of ours amends it: a master, or what an operator dealt with himself."""
+    ours = have.state is _S.POSTED and row.document_kind not in MASTER_KINDS
     return not ours and have.fingerprint != fingerprint(row.payload)
 
 
@@ -186,7 +186,7 @@ def _restatement(
     """The amendment that would bring what stands in the ERP to today's derivation of the same state; None when a newer state comes
     anyway. Masters are the ERP's by then.
     """
-    if standing is None or standing.state is not _S.POSTED or not ordered or ordered[0].document_kind in _MASTERS:
+    if standing is None or standing.state is not _S.POSTED or not ordered or ordered[0].document_kind in MASTER_KINDS:
         return None
     if any(row.event_time > standing.event_time and row.event_id in to_be_sent for row in ordered):
         return None
@@ -235,7 +235,7 @@ def _no_longer_derived(ordered: Iterable[OutboxRow], ledger: Mapping[str, KnownP
 
 
 def _may_return(have: KnownPosting, row: OutboxRow, *, again: bool) -> bool:
-    return have.cause != REFUSED or again or row.document_kind in _MASTERS
+    return have.cause != REFUSED or again or row.document_kind in MASTER_KINDS
 
 
 def _create_only(ordered: list[OutboxRow], ledger: Mapping[str, KnownPosting]) -> list[OutboxRow]:

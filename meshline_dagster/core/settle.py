@@ -11,7 +11,15 @@ from decimal import Decimal
 from typing import Any
 
 from meshline_dagster.core.backoff import delay
-from meshline_dagster.core.documents import ACCOUNTING_KINDS, Answer, DocumentKind, ErpDocument, Outcome, standing
+from meshline_dagster.core.documents import (
+    ACCOUNTING_KINDS,
+    MASTER_KINDS,
+    Answer,
+    DocumentKind,
+    ErpDocument,
+    Outcome,
+    standing,
+)
 from meshline_dagster.core.foreign import (
     CHANGED,
     accepted_state,
@@ -234,9 +242,9 @@ def difference(kind: DocumentKind, payload: Mapping[str, Any], document: ErpDocu
     """The first field in which the ERP's document differs from what was meant; None when they agree.
 
     Compared for orders, invoices and credit notes: status, the order and the invoice that it belongs to, currency, amount and, while
-    open, the lines by sku, quantity and amount, as the ERP may split or merge nothing of them. Names and addresses of customers belong to the ERP once they exist.
+    open, the lines by sku, quantity and amount, as the ERP may split or merge nothing of them. What a master says belongs to the ERP once it exists.
     """
-    if kind is DocumentKind.CUSTOMER:
+    if kind in MASTER_KINDS:
         return None
     if document.status != payload["status"]:
         return "status"

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, MASTER_KINDS, DocumentKind
 from meshline_dagster.core.errors import RefusedError
 from meshline_dagster.core.foreign import cause_of_retry
 from meshline_dagster.core.ledger import CLOSED_ABSENT, CLOSED_IN_ERP, PostingState
@@ -73,7 +73,7 @@ def close(
         absent: the ERP holds no document of the order, so that its next state creates one.
 
     Raises:
-        RefusedError: no posting has this key, it is not dead, it is a customer, nobody says what the ERP holds, or it is a credit note that
+        RefusedError: no posting has this key, it is not dead, it is a master, nobody says what the ERP holds, or it is a credit note that
             the ERP does not hold.
     """
     row = _dead(connection, key)
@@ -83,9 +83,9 @@ def close(
             f"until there is a credit note. Have it made with `meshline postings retry {key} --reason TEXT`, or by a replay of its order "
             "if the ERP refused it; or make it in the ERP by hand and close this with `--erp-id ID`"
         )
-    if row.document_kind is DocumentKind.CUSTOMER:
+    if row.document_kind in MASTER_KINDS:
         raise RefusedError(
-            f"{row.external_id} is a customer, and its orders wait until it is posted: create it in the ERP under this code, then "
+            f"{row.external_id} is a {row.document_kind.value}, and its orders wait until it is posted: create it in the ERP under this code, then "
             f"`meshline postings retry {key} --reason TEXT`, which finds it there"
         )
     is_state = row.document_kind not in ACCOUNTING_KINDS  # an order's own document says nothing of its invoices

@@ -21,6 +21,7 @@ from meshline_dagster.delivery.committer import GroupCommitter
 from meshline_dagster.delivery.gates import IntentGate, check_company, check_gates, plan_number
 from meshline_dagster.delivery.holds import Holds
 from meshline_dagster.delivery.ledger_group import Work
+from meshline_dagster.delivery.masters import check_masters
 from meshline_dagster.delivery.options import DeliveryOptions, Mode
 from meshline_dagster.delivery.outage import OutageGuard, Signal
 from meshline_dagster.delivery.pace import Pace
@@ -85,6 +86,7 @@ async def deliver(
     with store.read() as connection:
         check_gates(connection, options, now=clock())
     check_billing(options, writer.capabilities)
+    check_masters(options, writer.capabilities.operations)
     session = Session(store, writer, options, actor, clock, jitter, DeliveryReport())
     if options.mode is Mode.SHADOW:
         return session.report
@@ -280,7 +282,7 @@ class _Delivery:
         return True
 
     async def _work_off(self, requests: Requests, committer: GroupCommitter, due: Sequence[int]) -> None:
-        """One pass: customers before orders, entities in parallel, a bounded number of requests in flight."""
+        """One pass: masters before orders, entities in parallel, a bounded number of requests in flight."""
         if self.guard.is_probing:
             due = [due[int(self.session.jitter() * len(due))]]
         units = Units(self.session, due)

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from meshline_dagster.core.documents import ACCOUNTING_KINDS, REVERSE
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, REVERSE, DocumentKind
 from meshline_dagster.core.followups import BillingRow
 from meshline_dagster.core.foreign import CHANGED
 from meshline_dagster.core.money import to_text
@@ -29,7 +29,7 @@ _FIX = {
         "Create the customer in the ERP under the code that the title names, or say which party it is: "
         "`meshline catalog map CUSTOMER_ID PARTY_CODE --kind party`. Its orders are posted by the next run."
     ),
-    "exists_with_different_duplicate": f"Keep one customer in the ERP, then {_RETRY}: it is looked up again, and found.",
+    "exists_with_different_duplicate": f"Keep one record in the ERP, then {_RETRY}: it is looked up again, and found.",
     "rejected": "Correct what the ERP names, in the CRM or by a mapping; the corrected event is posted by the next run.",
     "attempts_used_up": (
         f"The ERP kept refusing for now. Find out why, then {_RETRY}: it is looked up, and sent if it is not there. "
@@ -65,6 +65,10 @@ _REFUSED_DOCUMENT = (
 _REVERSAL = (
     "Find out why the ERP does not cancel this document. Cancel it there by hand, and the next read-back resolves this; or "
     "`meshline postings retry {key} --reason TEXT` while the posting is dead."
+)
+_MISSING_ITEM = (
+    "Create the item in the ERP under the code that the title names, or say which product the CRM means by it: "
+    "`meshline catalog map CODE PRODUCT`. Its orders are posted by the next run."
 )
 _OWNERS = {CHANGED: "finance", "duplicate_in_erp": "finance", "missing_in_erp": "revops"}
 _CAN_WAIT = frozenset({CHANGED, "rejected", "missing_in_erp"})
@@ -138,13 +142,13 @@ def finding_for(row: Posting, settled: Settled) -> Finding:
     is_reversal = row.operation == REVERSE
     in_books = books_fix(code, row.document_kind)
     is_for_finance = is_refused_document or is_reversal or (in_books is not None and code != "attempts_used_up")
-    fix = (
-        _REVERSAL
-        if is_reversal
-        else _REFUSED_DOCUMENT
-        if is_refused_document
-        else in_books or _FIX.get(code, _DIFFERENT)
-    )
+    fix = in_books or _FIX.get(code, _DIFFERENT)
+    if is_reversal:
+        fix = _REVERSAL
+    elif is_refused_document:
+        fix = _REFUSED_DOCUMENT
+    elif code == "missing_in_erp" and row.document_kind is DocumentKind.ITEM:
+        fix = _MISSING_ITEM
     return Finding(
         trace_key=trace_key(row),
         origin="delivery",

@@ -7,13 +7,14 @@ from decimal import Decimal
 from enum import StrEnum
 
 from meshline_dagster.core.backlog import NO_LIMITS, BacklogLimits
+from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.followups import BillingPolicy
 from meshline_dagster.core.ownership import Ownership
 from meshline_dagster.core.partials import PartialPolicy
 from meshline_dagster.core.pauses import Freeze
 from meshline_dagster.core.reversals import NO_REVERSAL_LIMITS, ReversalLimits
 
-__all__ = ["DeliveryOptions", "MissingCustomer", "Mode"]
+__all__ = ["DeliveryOptions", "MissingMaster", "Mode"]
 
 _DEFAULT_OWNERS = Ownership()
 
@@ -25,8 +26,8 @@ class Mode(StrEnum):
     LIVE = "live"
 
 
-class MissingCustomer(StrEnum):
-    """What happens to a customer that the ERP does not have: it is created, or a person is asked and its orders wait."""
+class MissingMaster(StrEnum):
+    """What happens to a master that the ERP does not have: it is created, or a person is asked and its orders wait."""
 
     CREATE = "create"
     EXCEPTION = "exception"
@@ -41,7 +42,8 @@ class DeliveryOptions:
         sandbox: the destination is a throw-away system, so no cut-over date is needed.
         company: the ERP company id that posts are pinned to.
         effective_from: deals booked earlier are pre-cutover and never posted.
-        missing_customer: whether customers are created; the ERP is asked first either way.
+        missing_customer: whether customers are created. One that goes by a code of the ERP's own is asked for first either way.
+        missing_item: the same for items; None: items are none of our business, and orders wait for none.
         billing: how posted orders are invoiced; None posts orders only.
         ownership: whose word each field of a document is.
         redated: currency -> what an invoice or credit note may be worth that is re-dated because its period is closed, without an approval;
@@ -66,7 +68,8 @@ class DeliveryOptions:
     mode: Mode = Mode.SHADOW
     sandbox: bool = False
     effective_from: date | None = None
-    missing_customer: MissingCustomer = MissingCustomer.CREATE
+    missing_customer: MissingMaster = MissingMaster.CREATE
+    missing_item: MissingMaster | None = None
     billing: BillingPolicy | None = None
     ownership: Ownership = _DEFAULT_OWNERS
     redated: Mapping[str, Decimal] = field(default_factory=dict)
@@ -83,3 +86,13 @@ class DeliveryOptions:
     freezes: tuple[Freeze, ...] = ()
     approve_replays: bool = True
     reversals: ReversalLimits = NO_REVERSAL_LIMITS
+
+    @property
+    def masters(self) -> Mapping[DocumentKind, MissingMaster]:
+        """What happens to missing masters, by kind; kinds that the workflow does not keep are left out."""
+        given = {DocumentKind.CUSTOMER: self.missing_customer, DocumentKind.ITEM: self.missing_item}
+        return {kind: missing for kind, missing in given.items() if missing is not None}
+
+    def missing(self, kind: DocumentKind) -> MissingMaster | None:
+        """What happens to a missing record of this kind; None for what is no master, or none that the workflow keeps."""
+        return self.masters.get(kind)

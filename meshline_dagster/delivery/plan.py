@@ -41,7 +41,7 @@ __all__ = ["PlanReport", "entity_plans", "outbox_rows", "plan"]
 @dataclass(frozen=True, slots=True)
 class PlanReport:
     """How many ledger rows one plan wrote, by what it did. ``restatements`` are amendments that wait for approval now,
-    and customers and events closed by hand that would be posted differently.
+    and masters and events closed by hand that would be posted differently.
     """
 
     planned: int = 0
@@ -62,7 +62,7 @@ def outbox_rows(table: pa.Table) -> list[OutboxRow]:
             external_id=row["external_id"],
             event_time=row["event_time"],
             operation=row["operation"],
-            depends_on=row["depends_on"],
+            depends_on=_several(row["depends_on"]),
             amount=row["amount"],
             currency=row["currency"],
             document_date=row["document_date"],
@@ -72,6 +72,11 @@ def outbox_rows(table: pa.Table) -> list[OutboxRow]:
         )
         for row in table.to_pylist()
     ]
+
+
+def _several(given: Sequence[str] | str | None) -> tuple[str, ...]:
+    """A publication of an older version names the customer alone."""
+    return (given,) if isinstance(given, str) else tuple(given or ())
 
 
 def plan(
@@ -144,7 +149,7 @@ def entity_plans(
 def _limited(by_entity: Mapping[str, list[OutboxRow]], scope: ReplayScope) -> dict[str, list[OutboxRow]]:
     """Without the entities that a replay touches though it was limited to others."""
     only = scope.replay.entities or frozenset()
-    masters = frozenset(row.depends_on for key in only for row in by_entity.get(key, ()) if row.depends_on)
+    masters = frozenset(one for key in only for row in by_entity.get(key, ()) for one in row.depends_on)
     return {key: found for key, found in by_entity.items() if not scope.leaves_out(key, masters)}
 
 
@@ -189,7 +194,7 @@ def _restatement(row: OutboxRow, options: DeliveryOptions) -> Finding:
         origin="delivery",
         code="restatement_candidate",
         title=f"{row.entity_key} would be posted differently today",
-        detail="The customer is posted, or the event is closed by hand, and frozen; rules, mappings or code have changed since.",
+        detail="The customer or item is posted, or the event is closed by hand, and frozen; rules, mappings or code have changed since.",
         fix="Compare the ERP document with the event. If the new derivation is right, have finance amend the document in the ERP, and the "
         f"CRM say the same; then `meshline exceptions resolve {key} --reason TEXT`.",
         owner="finance",

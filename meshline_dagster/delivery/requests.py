@@ -8,14 +8,7 @@ from typing import NamedTuple
 
 import orjson
 
-from meshline_dagster.core.documents import (
-    REVERSE,
-    Answer,
-    Document,
-    DocumentKind,
-    ErpDocument,
-    Outcome,
-)
+from meshline_dagster.core.documents import REVERSE, Answer, Document, ErpDocument, Outcome
 from meshline_dagster.core.duplicates import NEEDLESS, after_reversal_lookup
 from meshline_dagster.core.errors import GateError, MeshlineError, PlanChangedError
 from meshline_dagster.core.ledger import PostingState
@@ -23,7 +16,7 @@ from meshline_dagster.core.partials import PartialPolicy, policy_of
 from meshline_dagster.core.settle import Settled, after_answer, after_lookup, reversed_in_erp
 from meshline_dagster.delivery.comparison import NOT_COMPARED, Compared, answers_by_comparison, to_compare
 from meshline_dagster.delivery.holds import Holds
-from meshline_dagster.delivery.options import MissingCustomer
+from meshline_dagster.delivery.masters import is_matched_first, is_only_matched
 from meshline_dagster.delivery.outage import OutageGuard, Signal
 from meshline_dagster.delivery.pace import Pace
 from meshline_dagster.delivery.recorder import Recorder, Results
@@ -235,17 +228,17 @@ class Requests:
     async def _post(self, documents: Sequence[Document]) -> list[Answer]:
         """Ask the writer; whatever goes wrong in it, the ERP may have acted: that is unknown, not failed."""
         self._report.requests += 1
-        kind, only_match = documents[0].kind, self._matches_only(documents[0].kind)
+        kind, only_match = documents[0].kind, is_only_matched(documents[0].kind, self._options)
         undeclared = {one.operation for one in documents if (kind, one.operation) not in self._operations}
         if undeclared and not only_match:
             text = f"{self._writer.name} does not declare that it can {' or '.join(sorted(undeclared))} a {kind.value}"
             return [Answer(Outcome.REJECTED, message=text, field="operation")] * len(documents)
         try:
             async with asyncio.timeout(self._timeout):
-                if documents[0].operation != REVERSE:
-                    answers = await (self._match(documents) if only_match else self._writer.post(documents))
-                else:
+                if documents[0].operation == REVERSE:
                     answers = await reverse(self._writer, documents)
+                else:
+                    answers = await self._bring_about(documents, only_match=only_match)
         except Exception as error:  # noqa: BLE001 - an unknown outcome must never end the run without a record
             return [Answer(Outcome.UNKNOWN, message=f"{type(error).__name__}: {error}")] * len(documents)
         if len(answers) != len(documents):
@@ -253,17 +246,28 @@ class Requests:
             return [Answer(Outcome.UNKNOWN, message=text)] * len(documents)
         return answers
 
+    async def _bring_about(self, documents: Sequence[Document], *, only_match: bool) -> list[Answer]:
+        """Match before create: what is there under a code that others give, too, is used as it is."""
+        places = [place for place, one in enumerate(documents) if only_match or is_matched_first(one)]
+        known = (
+            dict(zip(places, await self._match([documents[place] for place in places]), strict=True)) if places else {}
+        )
+        absent = [] if only_match else [place for place in places if known[place].outcome is Outcome.ABSENT]
+        sent = [place for place in range(len(documents)) if place not in known or place in absent]
+        made = await self._writer.post([documents[place] for place in sent]) if sent else []
+        if len(made) != len(sent):
+            return made
+        known |= dict(zip(sent, made, strict=True))
+        return [known[place] for place in range(len(documents))]
+
     async def _match(self, documents: Sequence[Document]) -> list[Answer]:
-        """Look for masters that we may not create. Nothing is sent, so silence is only "not now"."""
+        """Look for masters. Nothing is sent, so silence is only "not now"."""
         kind = documents[0].kind
         try:
             found = await self._writer.find(kind, [document.external_id for document in documents])
         except MeshlineError as error:
             return [Answer(Outcome.RETRY, message=str(error))] * len(documents)
         return [matched(document, found.get(document.external_id, [])) for document in documents]
-
-    def _matches_only(self, kind: DocumentKind) -> bool:
-        return kind is DocumentKind.CUSTOMER and self._options.missing_customer is MissingCustomer.EXCEPTION
 
     async def _record(
         self,
@@ -307,9 +311,8 @@ class Requests:
         """What the ledger knows to be in the ERP, and its list does not show, is waited for; until the attempts are used up."""
         if answer.outcome is not Outcome.REJECTED or answer.absent is None or not self._lag:
             return answer
-        keys = [key for key in (row.entity_key, row.depends_on) if key is not None]
         with self._store.read() as connection:
-            if not is_in_erp(connection, row.destination, keys, answer.absent):
+            if not is_in_erp(connection, row, answer.absent):
                 return answer
         text = f"{answer.message}; it was there, so the ERP's list lags, or somebody has removed it"
         return replace(answer, outcome=Outcome.RETRY, message=text, retry_after=self._lag.total_seconds())

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from meshline_dagster.core.documents import REVERSE, DocumentKind
 from meshline_dagster.core.ledger import OPEN_STATES, PostingState
-from meshline_dagster.delivery.options import MissingCustomer
+from meshline_dagster.delivery.masters import is_only_matched
 from meshline_dagster.delivery.session import Session
 from meshline_dagster.store.postings import Posting, last_posted, postings_of
 
@@ -89,10 +89,9 @@ class Units:
             self._ready += [Unit(way, of_one[at : at + step], before) for at in range(0, len(of_one), step)]
 
     def _step(self, way: Way, kind: DocumentKind) -> int:
-        asked_only = kind is DocumentKind.CUSTOMER and self._options.missing_customer is MissingCustomer.EXCEPTION
         if way is Way.INHERIT:
             return _BLOCK
-        return _READ_AT_ONCE if way is Way.LOOK_UP or asked_only else self._batch_of(kind)
+        return _READ_AT_ONCE if way is Way.LOOK_UP or is_only_matched(kind, self._options) else self._batch_of(kind)
 
 
 def _way(row: Posting) -> Way:

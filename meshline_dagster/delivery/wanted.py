@@ -5,6 +5,7 @@ from typing import Any
 
 from meshline_dagster.core.documents import (
     ACCOUNTING_KINDS,
+    MASTER_KINDS,
     REVERSE,
     Answer,
     Document,
@@ -55,7 +56,7 @@ def matched(document: Document, there: Sequence[ErpDocument]) -> Answer:
         return Answer(Outcome.EXISTS_DIFFERENT, message=text, field="duplicate")
     if there:
         return Answer(Outcome.EXISTS, erp_id=there[0].erp_id)
-    text = f"{document.payload.get('name') or 'a customer'} is not there under the code {document.external_id}"
+    text = f"{document.payload.get('name') or document.kind.value} is not there under the code {document.external_id}"
     return Answer(Outcome.ABSENT, message=text)
 
 
@@ -69,12 +70,12 @@ def previous_of(row: Posting, before: Mapping[str, Posting]) -> Posting | None:
 
 
 def needless(row: Posting, payload: Mapping[str, Any], previous: Posting | None) -> str | None:
-    """Why a row needs no request, in a word for the ledger: a cancellation finds nothing to cancel, or a customer is there already. None
+    """Why a row needs no request, in a word for the ledger: a cancellation finds nothing to cancel, or a master is there already. None
     when it needs one.
     """
     if row.state is _S.PARTIAL or row.operation == REVERSE:
         return None
-    if row.document_kind is DocumentKind.CUSTOMER:
+    if row.document_kind in MASTER_KINDS:
         return None if previous is None else "created_once"
     return "nothing_to_cancel" if previous is None and payload.get("status") == "cancelled" else None
 

@@ -23,6 +23,7 @@ _ORDER = ("order_number", "customer", "customer_name", "currency", "po_number", 
 _BILLED = ("order", "order_event_id", "invoice_date", "original_date")
 HEADER_FIELDS: Mapping[DocumentKind, frozenset[str]] = {
     DocumentKind.CUSTOMER: frozenset((*_COMMON, "code", "name", "country", "currency")),
+    DocumentKind.ITEM: frozenset((*_COMMON, "sku", "name", "uom", "list_price", "currency")),
     DocumentKind.SALES_ORDER: frozenset((*_COMMON, *_ORDER, "order_date")),
     DocumentKind.INVOICE: frozenset((*_COMMON, *_ORDER, *_BILLED)),
     DocumentKind.CREDIT_NOTE: frozenset((*_COMMON, *_ORDER, *_BILLED, "invoice")),

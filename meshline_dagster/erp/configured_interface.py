@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import MASTER_KINDS, DocumentKind
 from meshline_dagster.erp.configured_answers import Answers
 from meshline_dagster.erp.configured_calls import Call, compile_calls, compile_texts, taken_fields
 from meshline_dagster.erp.configured_lists import Lists
@@ -93,7 +93,7 @@ def _check_company(api: ErpApi) -> None:
         for name, call in calls.items():
             texts = [call.path, *call.query.values(), *call.headers.values()]
             in_body = isinstance(call, Request) and "company" in taken_fields(call.body)
-            if kind is not DocumentKind.CUSTOMER and not in_body and not _names_company(*texts):
+            if kind not in MASTER_KINDS and not in_body and not _names_company(*texts):
                 raise ValueError(
                     f"documents.{kind.value}.{name}: it does not say for which company, and `company` shows that the ERP has several: write "
                     "{company} into its path, query or headers"

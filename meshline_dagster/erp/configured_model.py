@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, MASTER_KINDS, DocumentKind
 from meshline_dagster.erp.configured_bodies import keyed
 from meshline_dagster.erp.configured_requests import ApiModel, Detail, Find, PathText, PointerText, Read, Request
 
@@ -255,9 +255,11 @@ def _check_kind(kind: DocumentKind, api: DocumentApi) -> None:
     where = f"documents.{kind.value}"
     if kind in ACCOUNTING_KINDS and (api.amend or api.cancel):
         raise ValueError(f"{where}: what is in the books is never changed; leave amend and cancel out")
-    if kind is DocumentKind.CUSTOMER and api.cancel:
-        raise ValueError(f"{where}.cancel: no customer is ever cancelled; leave it out")
-    needed = () if kind is DocumentKind.CUSTOMER else ("number", "currency", "amount", "lines")
+    if kind in MASTER_KINDS and api.cancel:
+        raise ValueError(f"{where}.cancel: no {kind.value} is ever cancelled; leave it out")
+    if kind is DocumentKind.ITEM and api.amend:
+        raise ValueError(f"{where}.amend: an item is made once and never changed; leave it out")
+    needed = () if kind in MASTER_KINDS else ("number", "currency", "amount", "lines")
     missing = [name for name in needed if getattr(api.shown, name) is None]
     if missing:
         raise ValueError(

@@ -25,8 +25,8 @@ class Capabilities:
         max_in_flight: how many requests the ERP takes at once.
         settle_after: how long after a request's start the ERP may still commit it.
         request_timeout: seconds until a request without an answer counts as unknown.
-        operations: the ``(kind, operation)`` pairs that it can bring about; others are rejected before a request. Who declares ``reverse``
-            for a kind is an :class:`ErpReverser`.
+        operations: the ``(kind, operation)`` pairs that it can bring about; others are rejected before a request. A kind that is only
+            looked up stands there with ``find``. Who declares ``reverse`` for a kind is an :class:`ErpReverser`.
         books_batch_size: how many invoices or credit notes fit into one request, where that is less; None: as many as of anything.
     """
 
@@ -38,6 +38,10 @@ class Capabilities:
     request_timeout: float
     operations: frozenset[tuple[DocumentKind, str]]
     books_batch_size: int | None = None
+
+    def finds(self, kind: DocumentKind) -> bool:
+        """Whether documents of this kind can be looked up: an adapter that can do nothing else with them declares ``find``."""
+        return any(one is kind for one, _ in self.operations)
 
     def batch_of(self, kind: DocumentKind) -> int:
         """How many documents of this kind fit into one request."""

@@ -9,7 +9,6 @@ from urllib.parse import quote
 from pydantic import SecretStr
 
 from meshline_dagster.core.documents import (
-    ACCOUNTING_KINDS,
     REVERSE,
     Answer,
     Document,
@@ -24,7 +23,7 @@ from meshline_dagster.erp.protocol import Capabilities
 from meshline_dagster.erp.rest_answers import as_answer, as_error, is_done, no_answer, read_json
 from meshline_dagster.erp.rest_documents import PATHS, from_page, request_body
 
-__all__ = ["PROFILES", "RestErpWriter"]
+__all__ = ["OPERATIONS", "PROFILES", "RestErpWriter"]
 
 PROFILES = ("idempotent", "unique", "lookup_only")
 """How an ERP protects itself from a second request: by our key, by the external id, or not at all."""
@@ -32,11 +31,12 @@ PROFILES = ("idempotent", "unique", "lookup_only")
 _IDS_AT_ONCE = 200
 _NOT_FOUND = 404
 _PAGE = 500
-_OPERATIONS = frozenset(
+OPERATIONS = frozenset(
     {(kind, "create") for kind in PATHS}
-    | {(kind, "amend") for kind in PATHS if kind not in ACCOUNTING_KINDS}
+    | {(kind, "amend") for kind in (DocumentKind.CUSTOMER, DocumentKind.SALES_ORDER)}
     | {(DocumentKind.SALES_ORDER, "cancel"), (DocumentKind.SALES_ORDER, REVERSE)}
 )
+"""What it can do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class RestErpWriter:
             max_in_flight=max_in_flight,
             settle_after=settle_after,
             request_timeout=request_timeout,
-            operations=_OPERATIONS,
+            operations=OPERATIONS,
         )
         self._open_client: HttpClient | None = None
 
@@ -126,7 +126,7 @@ class RestErpWriter:
         return [await self._post(document) for document in documents]
 
     async def _post(self, document: Document) -> Answer:
-        if (document.kind, document.operation) not in _OPERATIONS:
+        if (document.kind, document.operation) not in OPERATIONS:
             text = f"this ERP cannot {document.operation} a {document.kind.value}"
             return Answer(Outcome.REJECTED, message=text, field="operation")
         asked = await self._request(document)

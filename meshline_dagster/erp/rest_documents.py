@@ -14,6 +14,7 @@ __all__ = ["PATHS", "from_json", "from_page", "request_body"]
 
 PATHS = {
     DocumentKind.CUSTOMER: "/v1/customers",
+    DocumentKind.ITEM: "/v1/items",
     DocumentKind.SALES_ORDER: "/v1/sales-orders",
     DocumentKind.INVOICE: "/v1/invoices",
     DocumentKind.CREDIT_NOTE: "/v1/credit-notes",

@@ -12,15 +12,20 @@ from meshline_dagster.erp.tryton_books import document_from_invoice
 from meshline_dagster.erp.tryton_customers import parties_by_code, post_customers
 from meshline_dagster.erp.tryton_documents import customer_from_row, order_from_row
 from meshline_dagster.erp.tryton_invoices import invoices_by_external_id, post_invoices
+from meshline_dagster.erp.tryton_items import items_by_code
 from meshline_dagster.erp.tryton_readback import read_pages
 from meshline_dagster.erp.tryton_rpc import TrytonSession
 from meshline_dagster.erp.tryton_sales import post_orders, sales_by_external_id
 
-__all__ = ["TrytonWriter"]
+__all__ = ["OPERATIONS", "TrytonWriter"]
 
 _CUSTOMER, _ORDER = DocumentKind.CUSTOMER, DocumentKind.SALES_ORDER
 _IDS_AT_ONCE = 500
-_OPERATIONS = frozenset({(_CUSTOMER, "create"), (_ORDER, "create"), (_ORDER, "amend"), (_ORDER, "cancel")})
+OPERATIONS = frozenset(
+    {(_CUSTOMER, "create"), (DocumentKind.ITEM, "find"), *((_ORDER, how) for how in ("create", "amend", "cancel"))}
+)
+"""What it can do without making invoices."""
+
 _INVOICING = frozenset((kind, "create") for kind in ACCOUNTING_KINDS)
 _EXTREF_FIELDS = ["external_id", "event_id"]
 
@@ -75,7 +80,7 @@ class TrytonWriter:
             max_in_flight=max_in_flight,
             settle_after=settle_after,
             request_timeout=request_timeout,
-            operations=_OPERATIONS | _INVOICING if invoices else _OPERATIONS,
+            operations=OPERATIONS | _INVOICING if invoices else OPERATIONS,
             books_batch_size=max(1, batch_size // max_in_flight),
         )
 
@@ -147,6 +152,8 @@ class TrytonWriter:
             if kind is _CUSTOMER:
                 parties = await parties_by_code(self._session, ids)
                 found |= {code: [customer_from_row(row)] for code, row in parties.items()}
+            elif kind is DocumentKind.ITEM:
+                found |= await items_by_code(self._session, ids)
             elif kind in ACCOUNTING_KINDS:
                 invoices = await invoices_by_external_id(self._session, ids)
                 found |= {name: [document_from_invoice(row) for row in rows] for name, rows in invoices.items()}

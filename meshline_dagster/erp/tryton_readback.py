@@ -11,6 +11,7 @@ from typing import Any
 from meshline_dagster.core.documents import DocumentKind, ErpDocument
 from meshline_dagster.erp.tryton_books import INVOICE_FIELDS, document_from_invoice
 from meshline_dagster.erp.tryton_documents import PARTY_FIELDS, SALE_FIELDS, customer_from_row, order_from_row
+from meshline_dagster.erp.tryton_items import ITEM_FIELDS, item_from_row
 from meshline_dagster.erp.tryton_rpc import TrytonSession
 
 __all__ = ["read_pages"]
@@ -18,10 +19,12 @@ __all__ = ["read_pages"]
 _INVOICE = ("account.invoice", INVOICE_FIELDS, document_from_invoice)
 _READ: dict[DocumentKind, tuple[str, list[str], Callable[[dict[str, Any]], ErpDocument]]] = {
     DocumentKind.CUSTOMER: ("party.party", PARTY_FIELDS, customer_from_row),
+    DocumentKind.ITEM: ("product.product", ITEM_FIELDS, item_from_row),
     DocumentKind.SALES_ORDER: ("sale.sale", SALE_FIELDS, order_from_row),
     DocumentKind.INVOICE: _INVOICE,
     DocumentKind.CREDIT_NOTE: _INVOICE,
 }
+_OF_ALL_COMPANIES = frozenset({"party.party", "product.product"})
 _STAMPS_AT_ONCE = 5_000
 _PAGE = 200
 
@@ -42,7 +45,7 @@ async def read_pages(
 
 async def _changed(session: TrytonSession, model: str, since: datetime | None) -> list[tuple[datetime, int]]:
     """Stamps and ids, oldest first."""
-    domain: list[Any] = [] if model == "party.party" else [["company", "=", session.company]]
+    domain: list[Any] = [] if model in _OF_ALL_COMPANIES else [["company", "=", session.company]]
     if model == "account.invoice":
         domain.append(["type", "=", "out"])
     if since is not None:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.erp.configured import ConfiguredErpWriter
 from meshline_dagster.erp.configured_auth import Auth, FixedHeader, OAuthClient, basic
 from meshline_dagster.erp.configured_interface import compile_api
@@ -91,6 +92,11 @@ class ConfiguredDestination(_Settings):
     auth: Annotated[BearerAuth | BasicAuth | HeaderAuth | OAuthAuth, Field(discriminator="type")]
     sandbox: bool = False
     api: Annotated[ErpApi, AfterValidator(_holds_together)]
+
+    @property
+    def operations(self) -> frozenset[tuple[DocumentKind, str]]:
+        """What its writer declares."""
+        return compile_api(self.api).operations
 
     def writer(self) -> ConfiguredErpWriter:
         """The writer; secrets are read here."""

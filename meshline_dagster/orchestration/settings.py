@@ -12,14 +12,17 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from meshline_dagster.core.backlog import BacklogLimits
-from meshline_dagster.core.documents import ACCOUNTING_KINDS
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
+from meshline_dagster.core.errors import GateError
 from meshline_dagster.core.followups import BillingPolicy
 from meshline_dagster.core.pauses import Freeze
 from meshline_dagster.core.reversals import ReversalLimits
 from meshline_dagster.crm.compaction import KEEP, MOST_FILES
 from meshline_dagster.crm.filedrop_layout import FileColumn, FileFormat, FileLayout
 from meshline_dagster.crm.protocol import FieldType
-from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
+from meshline_dagster.delivery.masters import check_masters
+from meshline_dagster.delivery.options import DeliveryOptions, MissingMaster, Mode
+from meshline_dagster.erp.rest import OPERATIONS as REST_OPERATIONS
 from meshline_dagster.orchestration.configured_settings import ConfiguredDestination
 from meshline_dagster.orchestration.document_settings import DocumentSettings
 from meshline_dagster.orchestration.hold_settings import (
@@ -138,6 +141,11 @@ class RestDestination(_Settings):
     profile: Literal["idempotent", "unique", "lookup_only"] = "idempotent"
     sandbox: bool = False
 
+    @property
+    def operations(self) -> frozenset[tuple[DocumentKind, str]]:
+        """What its writer declares."""
+        return REST_OPERATIONS
+
 
 class TrytonDestination(_Settings):
     """A Tryton 8.2 company, over JSON-RPC.
@@ -160,6 +168,13 @@ class TrytonDestination(_Settings):
     request_timeout_seconds: float = Field(120.0, gt=0)
     settle_after_seconds: float = Field(180.0, ge=0)
 
+    @property
+    def operations(self) -> frozenset[tuple[DocumentKind, str]]:
+        """What its writer declares, invoices apart."""
+        from meshline_dagster.erp.tryton import OPERATIONS  # noqa: PLC0415 - only for those who post to Tryton
+
+        return OPERATIONS
+
 
 class PolicySettings(DocumentSettings):
     """What the rules may assume, and which documents follow from an order. Durations are hours.
@@ -167,6 +182,8 @@ class PolicySettings(DocumentSettings):
     Attributes:
         coalesce: send only the newest of an order's states that were never sent.
         missing_customer: ``create`` makes a customer that the ERP lacks; ``exception`` only looks for it, and asks a person.
+        missing_item: the same for an item, which goes by its sku and is looked for in any case; left out, orders wait for no item, and
+            what the ERP does not know it refuses.
     """
 
     lines_limit_hours: float = Field(4.0, gt=0)
@@ -174,7 +191,8 @@ class PolicySettings(DocumentSettings):
     default_currency: str | None = None
     tax_code: str = "standard"
     selling_entity: str = "main"
-    missing_customer: MissingCustomer = MissingCustomer.CREATE
+    missing_customer: MissingMaster = MissingMaster.CREATE
+    missing_item: MissingMaster | None = None
     coalesce: bool = False
 
 
@@ -269,6 +287,14 @@ class SyncSettings(_Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _erp_keeps_masters(self) -> Self:
+        try:
+            check_masters(self.delivery(), self.destination.operations)
+        except GateError as error:
+            raise ValueError(str(error)) from error
+        return self
+
     @property
     def origin_instant(self) -> datetime:
         """The origin's midnight, UTC."""
@@ -308,6 +334,7 @@ class SyncSettings(_Settings):
             default_currency=self.policy.default_currency,
             tax_code=self.policy.tax_code,
             selling_entity=self.policy.selling_entity,
+            items=self.policy.missing_item is not None,
         )
 
     def delivery(self) -> DeliveryOptions:
@@ -319,6 +346,7 @@ class SyncSettings(_Settings):
             sandbox=self.destination.sandbox,
             effective_from=self.effective_from,
             missing_customer=self.policy.missing_customer,
+            missing_item=self.policy.missing_item,
             coalesce=self.policy.coalesce,
             billing=self.billing,
             ownership=self.ownership.owners,

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, func, insert, select
 
 from meshline_dagster.core.backlog import Backlog
-from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, MASTER_KINDS
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.money import to_text
 from meshline_dagster.store import audit
@@ -16,6 +16,7 @@ from meshline_dagster.store.tables import backlog_release, is_open, posting
 
 __all__ = ["backlog_key", "backlog_of", "release", "released_through", "unreleased"]
 
+_MASTERS = [kind.value for kind in MASTER_KINDS]
 _UNSENT = [PostingState.PLANNED.value, PostingState.RETRY_DUE.value]
 
 
@@ -56,7 +57,7 @@ def backlog_of(connection: Connection, destination: str, *, amounts: bool = True
     )
     states = (
         select(posting.c.currency, posting.c.amount, newest.label("place"))
-        .where(here, is_open(posting), waits, posting.c.document_kind != DocumentKind.CUSTOMER.value)
+        .where(here, is_open(posting), waits, posting.c.document_kind.not_in(_MASTERS))
         .subquery("states")
     )
     sums = (

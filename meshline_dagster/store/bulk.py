@@ -28,7 +28,7 @@ from sqlalchemy.types import TypeEngine
 
 from meshline_dagster.store.types import Amount, UtcDateTime
 
-__all__ = ["Update", "among", "among_given", "insert_rows", "instant_text", "listed", "update_rows"]
+__all__ = ["Update", "among", "among_given", "each_of", "insert_rows", "instant_text", "listed", "update_rows"]
 
 Columns = Mapping[str, TypeEngine[Any]]
 
@@ -82,6 +82,17 @@ def among(connection: Connection, one: ColumnElement[Any], values: Iterable[Any]
 def among_given(dialect: str, one: ColumnElement[Any]) -> ColumnElement[bool]:
     """The same for a statement that is built once: :func:`listed` values are its parameter ``among``."""
     return one.in_(_unpacked(dialect, one).columns(column("value")))
+
+
+def each_of(dialect: str, name: str) -> str:
+    """SQL for a FROM clause: the texts of a column that holds a JSON array, as rows ``each_one(value)``; no row where it is NULL.
+
+    Args:
+        name: the column, with its table.
+    """
+    if dialect == "sqlite":
+        return f"json_each({name}) AS each_one"
+    return f"jsonb_array_elements_text(CAST({name} AS jsonb)) AS each_one(value)"
 
 
 def listed(values: Iterable[Any]) -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 from sqlalchemy import Connection
 
 from meshline_dagster.core.errors import LeaseLostError
-from meshline_dagster.core.identity import canonical_json, posting_key, shard_of
+from meshline_dagster.core.identity import canonical_json, canonical_texts, posting_key, shard_of
 from meshline_dagster.core.ledger import PostingState, check_transition
 from meshline_dagster.core.postings import NewPosting
 from meshline_dagster.store import audit
@@ -115,10 +115,11 @@ def insert_postings(
     for plan in plans:
         row = plan.row
         key = posting_key(destination, row.event_id, plan.revision)
+        masters = canonical_texts(row.depends_on).decode() if row.depends_on else None
         rows.append(
             (
                 *(destination, row.entity_key, row.document_kind.value, row.event_id, plan.revision, key),
-                *(row.external_id, row.operation, row.event_time, row.depends_on, shard_of(row.entity_key, shards)),
+                *(row.external_id, row.operation, row.event_time, masters, shard_of(row.entity_key, shards)),
                 *(canonical_json(row.payload).decode(), plan.fingerprint, row.amount, row.currency),
                 *(row.document_date, plan.state.value, row.selling_entity, row.customer_key, 0, plan.cause, now, now),
             )

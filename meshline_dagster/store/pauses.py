@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, false, func, insert, or_, select, update
 
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import MASTER_KINDS
 from meshline_dagster.core.pauses import Pause, Scope
 from meshline_dagster.store import audit
 from meshline_dagster.store.counters import next_values
@@ -43,6 +43,7 @@ def pauses_in_force(connection: Connection, destination: str | None = None) -> l
     return [Pause(Scope(*row[:3]), *row[3:]) for row in found]
 
 
+_MASTERS = [kind.value for kind in MASTER_KINDS]
 _NAMES = ("destination", "selling_entity", "customer", "actor", "reason", "created_at")
 _IN_FORCE = select(*[pauses.c[name] for name in _NAMES]).where(pauses.c.resumed_at.is_(None)).order_by(pauses.c.id)
 _IN_FORCE_FOR = _IN_FORCE.where(or_(pauses.c.destination.is_(None), pauses.c.destination == bindparam("to")))
@@ -54,7 +55,7 @@ def held(scopes: Iterable[Scope]) -> ColumnElement[bool]:
 
 
 def _holds(scope: Scope) -> ColumnElement[bool]:
-    master = posting.c.document_kind == DocumentKind.CUSTOMER.value
+    master = posting.c.document_kind.in_(_MASTERS)
     parts: list[ColumnElement[bool]] = []
     if scope.destination is not None:
         parts.append(posting.c.destination == scope.destination)

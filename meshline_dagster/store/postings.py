@@ -9,6 +9,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import orjson
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
@@ -21,13 +22,14 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    text,
     true,
 )
 
-from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, MASTER_KINDS, DocumentKind
 from meshline_dagster.core.ledger import CLOSED_IN_ERP, PostingState
 from meshline_dagster.core.postings import KnownPosting
-from meshline_dagster.store.bulk import among, among_given, listed
+from meshline_dagster.store.bulk import among, among_given, each_of, listed
 from meshline_dagster.store.exceptions import CLOSED
 from meshline_dagster.store.tables import exception_item, is_dead, is_open, is_posted, posting
 
@@ -67,7 +69,6 @@ class Posting(NamedTuple):
     external_id: str
     operation: str
     event_time: datetime
-    depends_on: str | None
     selling_entity: str | None
     customer_key: str | None
     shard: int
@@ -88,6 +89,7 @@ class Posting(NamedTuple):
     partial_policy: str | None
 
 
+_MASTERS = [kind.value for kind in MASTER_KINDS]
 _FOLLOWING = [kind.value for kind in ACCOUNTING_KINDS]
 _COLUMNS = [posting.c[name] for name in Posting._fields]
 
@@ -175,7 +177,7 @@ def due_postings(
 ) -> list[int]:
     """The ids of the oldest open row of each entity in these shards, if it is due now and nothing holds it back; masters first.
 
-    Held back are: rows whose customer is not posted yet, and entities with a dead posting.
+    Held back are: rows of which a master is not posted yet, and entities with a dead posting.
 
     Args:
         held: a condition over ``posting``: rows that an operator holds back, too.
@@ -201,17 +203,16 @@ def _due(dialect: str) -> Select[tuple[int]]:
         .subquery("opened")
     )
     master, dead = posting.alias("master"), posting.alias("dead")
-    master_posted = (
-        select(master.c.id)
-        .where(master.c.destination == to, master.c.entity_key == opened.c.depends_on, is_posted(master))
-        .exists()
+    masters_posted = text(
+        f"NOT EXISTS (SELECT 1 FROM {each_of(dialect, 'opened.depends_on')} WHERE NOT EXISTS (SELECT 1 FROM posting AS master "  # noqa: S608 - fixed names
+        f"WHERE master.destination = :to AND master.entity_key = each_one.value AND {is_posted(master)}))"
     )
     entity_dead = (
         select(dead.c.id)
         .where(dead.c.destination == to, dead.c.entity_key == opened.c.entity_key, is_dead(dead))
         .exists()
     )
-    masters_first = case((posting.c.document_kind == DocumentKind.CUSTOMER.value, 0), else_=1)
+    masters_first = case((posting.c.document_kind.in_(_MASTERS), 0), else_=1)
     return (
         select(posting.c.id)
         .join(opened, opened.c.id == posting.c.id)
@@ -219,7 +220,7 @@ def _due(dialect: str) -> Select[tuple[int]]:
             opened.c.place == 1,
             among_given(dialect, opened.c.shard),
             or_(opened.c.due_at.is_(None), opened.c.due_at <= now),
-            or_(opened.c.depends_on.is_(None), master_posted),
+            masters_posted,
             ~entity_dead,
         )
         .order_by(masters_first, posting.c.event_time, posting.c.id)
@@ -287,9 +288,11 @@ def _in_erp(dialect: str) -> Select[Any]:
     return select(*_COLUMNS).where(*here).order_by(posting.c.event_time, posting.c.id)
 
 
-def is_in_erp(connection: Connection, destination: str, entity_keys: Sequence[str], external_id: str) -> bool:
-    """Whether the ERP has shown, or given us, an id of its own for a document of one of these entities."""
-    given = {"to": destination, "among": listed(entity_keys), "name": external_id}
+def is_in_erp(connection: Connection, row: Posting, external_id: str) -> bool:
+    """Whether the ERP has shown, or given us, an id of its own for this document of the posting's entity, or of a master that it waits for."""
+    masters = connection.execute(select(posting.c.depends_on).where(posting.c.id == row.id)).scalar()
+    keys = [row.entity_key, *orjson.loads(masters or "[]")]
+    given = {"to": row.destination, "among": listed(keys), "name": external_id}
     return connection.execute(_with_erp_id(connection.dialect.name), given).first() is not None
 
 

@@ -143,10 +143,10 @@ posting = Table(
     Column("event_id", String(64), nullable=False),
     Column("revision", Integer, nullable=False),
     Column("key", String(64), nullable=False, unique=True),
-    Column("external_id", String(40), nullable=False),
+    Column("external_id", String(255), nullable=False),
     Column("operation", String(20), nullable=False),
     Column("event_time", UtcDateTime, nullable=False),
-    Column("depends_on", String(300)),
+    Column("depends_on", Text),  # a JSON array of entity keys; NULL: none
     Column("selling_entity", String(100)),
     Column("customer_key", String(300)),
     Column("shard", Integer, nullable=False),

@@ -1,12 +1,13 @@
-"""What waits behind a dead posting: the later states of its order, or the orders of its customer."""
+"""What waits behind a dead posting: the later states of its order, or the orders that name a master."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy import Connection, func, or_, select, update
+import orjson
+from sqlalchemy import Connection, String, func, literal_column, or_, select, text, update
 
-from meshline_dagster.store.bulk import among
+from meshline_dagster.store.bulk import among, each_of
 from meshline_dagster.store.exceptions import CLOSED
 from meshline_dagster.store.tables import exception_item, is_dead, is_open, posting
 
@@ -30,14 +31,17 @@ def waiting_behind(connection: Connection, destination: str) -> dict[str, Behind
     newest = func.row_number().over(
         partition_by=posting.c.entity_key, order_by=(posting.c.event_time.desc(), posting.c.id.desc())
     )
-    waits = or_(among(connection, posting.c.entity_key, found), among(connection, posting.c.depends_on, found))
+    masters = text(each_of(connection.dialect.name, "posting.depends_on"))
+    one = literal_column("each_one.value", String())
+    names = select(literal_column("1")).select_from(masters).where(among(connection, one, found)).exists()
+    waits = or_(among(connection, posting.c.entity_key, found), names)
     query = select(posting.c.entity_key, posting.c.depends_on, posting.c.currency, posting.c.amount, newest).where(
         posting.c.destination == destination, is_open(posting), waits
     )
     events: dict[str, int] = dict.fromkeys(found, 0)
     amounts: dict[str, dict[str, Decimal]] = {entity: {} for entity in found}
     for entity, depends_on, currency, amount, place in connection.execute(query):
-        for behind in {entity, depends_on} & events.keys():
+        for behind in {entity, *orjson.loads(depends_on or "[]")} & events.keys():
             events[behind] += 1
             if place == 1 and amount:
                 sums = amounts[behind]

@@ -9,7 +9,7 @@ ERP that may be written to (a sandbox server, a throw-away database):
             with my_server() as server:
                 yield MyControl(server)
 
-A test whose means the control does not list in ``can`` is skipped, and says so; so are those about invoices, credit notes and
+A test whose means the control does not list in ``can`` is skipped, and says so; so are those about items, invoices, credit notes and
 reversals where the writer does not declare them.
 """
 
@@ -32,6 +32,7 @@ from meshline_dagster.testing.erp_control import (
 )
 from meshline_dagster.testing.erp_documents import Line, Sample
 from meshline_dagster.testing.erp_failures import ErpFailureConformance
+from meshline_dagster.testing.erp_masters import ErpMasterConformance
 from meshline_dagster.testing.erp_ownership import ErpOwnershipConformance
 from meshline_dagster.testing.erp_reversals import ErpReversalConformance
 
@@ -48,7 +49,11 @@ _ABSENT_IDS = 250
 
 
 class ErpWriterConformance(
-    ErpFailureConformance, ErpAccountingConformance, ErpReversalConformance, ErpOwnershipConformance
+    ErpFailureConformance,
+    ErpMasterConformance,
+    ErpAccountingConformance,
+    ErpReversalConformance,
+    ErpOwnershipConformance,
 ):
     """Subclass it, and give it a ``control``."""
 

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -18,7 +19,7 @@ Line = tuple[str, str, str]
 
 
 class Sample:
-    """One customer with as many orders, invoices and credit notes as asked for, under external ids that no other sample has.
+    """One customer and one item, with as many orders, invoices and credit notes as asked for, under external ids that no other sample has.
 
     Args:
         currency: of customer and orders.
@@ -34,6 +35,12 @@ class Sample:
         payload = {"code": code, "name": name, "country": None, "currency": self.currency}
         operation = "create" if version == 1 else "amend"
         return self._document(DocumentKind.CUSTOMER, "customer", operation, version, payload)
+
+    def item(self) -> Document:
+        """The document that creates an item under a sku that nobody else has."""
+        sku = f"Ö-{self._run[:12]}"
+        payload = {"sku": sku, "name": "Probe 字", "uom": "unit", "list_price": "9.50", "currency": self.currency}
+        return replace(self._document(DocumentKind.ITEM, "item", "create", 1, payload), external_id=sku)
 
     def order(
         self,

@@ -14,6 +14,7 @@ from enum import StrEnum
 from meshline_dagster.core.billing import left_of, over_credited
 from meshline_dagster.core.documents import (
     ACCOUNTING_KINDS,
+    MASTER_KINDS,
     REVERSE,
     Answer,
     Document,
@@ -45,7 +46,7 @@ class MemoryErp:
 
     Args:
         unique: refuse a second document with one external id.
-        skus: the items it knows; None accepts any.
+        skus: the items that it holds from the start; an order of others is refused until they are created. None accepts any.
         faults: called with each document before it is handled; None means no fault. A coroutine is awaited: what waits for a database
             must, because the delivery that holds it needs the event loop.
         late: seconds until a late commit happens.
@@ -62,6 +63,12 @@ class MemoryErp:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     documents: dict[DocumentKind, list[ErpDocument]] = field(default_factory=dict)
     writes: list[Document] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Hold the items that it knows."""
+        made = [ErpDocument(DocumentKind.ITEM, f"own-{sku}", sku, sku, "open", self.clock()) for sku in self.skus or ()]
+        if made:
+            self.documents.setdefault(DocumentKind.ITEM, []).extend(made)
 
     def of(self, kind: DocumentKind, external_id: str) -> list[ErpDocument]:
         """Everything under one external id."""
@@ -127,7 +134,7 @@ class MemoryErp:
         return Answer(Outcome.REJECTED, message=f"there is no document {document.erp_id}", field="erp_id")
 
     def _refusal(self, document: Document) -> Answer | None:
-        if document.kind is DocumentKind.CUSTOMER:
+        if document.kind in MASTER_KINDS:
             return None
         if document.kind is DocumentKind.CREDIT_NOTE:
             return self._credit_refusal(document)
@@ -137,7 +144,7 @@ class MemoryErp:
         if not self.shown(DocumentKind.CUSTOMER, customer := document.payload["customer"]):
             return Answer(Outcome.REJECTED, message="unknown customer", field="customer", absent=customer)
         for place, line in enumerate(document.payload["lines"]):
-            if self.skus is not None and line["sku"] not in self.skus:
+            if self.skus is not None and not self.of(DocumentKind.ITEM, line["sku"]):
                 return Answer(Outcome.REJECTED, message=f"unknown item {line['sku']}", field=f"lines[{place}].sku")
         return None
 
@@ -166,7 +173,7 @@ class MemoryErp:
             stamp=self.clock(),
             event_id=document.event_id,
         )
-        if document.kind is DocumentKind.CUSTOMER:
+        if document.kind in MASTER_KINDS:
             return base
         lines = tuple(
             ErpLine(line["sku"], Decimal(line["quantity"]), Decimal(line["unit_price"]), Decimal(line["amount"]))
@@ -194,7 +201,9 @@ class MemoryWriter:
         self._name = name
         self._late: set[asyncio.Task[None]] = set()
         pairs = {(kind, "create") for kind in DocumentKind}
-        pairs |= {(kind, how) for kind in DocumentKind if kind not in ACCOUNTING_KINDS for how in ("amend", "cancel")}
+        pairs |= {
+            (kind, how) for kind in (DocumentKind.CUSTOMER, DocumentKind.SALES_ORDER) for how in ("amend", "cancel")
+        }
         pairs.add((DocumentKind.SALES_ORDER, REVERSE))
         self._capabilities = Capabilities(
             native_idempotency=False,

@@ -132,6 +132,7 @@ _POLICY = pa.schema(
         ("default_currency", pa.string()),
         ("tax_code", pa.string()),
         ("selling_entity", pa.string()),
+        ("items", pa.bool_()),
     ]
 )
 _BILLING_TERMS = pa.schema([("today", pa.date32()), ("invoice_trigger", pa.string()), ("invoices_from", pa.date32())])

@@ -49,6 +49,7 @@ class Policy:
         effective_from: deals booked before this day are pre-cutover; None: there is no cut-over.
         lines_limit: how long an order waits for its lines before a person is asked.
         customer_limit: the same for its customer.
+        items: orders wait for the items that they name.
         default_currency: fills a missing currency; None: a missing currency goes to review.
     """
 
@@ -58,6 +59,7 @@ class Policy:
     default_currency: str | None = None
     tax_code: str = "standard"
     selling_entity: str = "main"
+    items: bool = False
 
 
 @dataclass(frozen=True, slots=True)

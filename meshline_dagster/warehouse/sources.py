@@ -83,6 +83,9 @@ LANDING_COLUMNS: Mapping[str, Mapping[str, str]] = {
     "salesforce__product2": {
         "ProductCode": _TEXT,
         "Name": _TEXT,
+        "QuantityUnitOfMeasure": _TEXT,
+        "List_Price__c": _MONEY,
+        "CurrencyIsoCode": _TEXT,
         "IsActive": _FLAG,
         "IsDeleted": _FLAG,
     },

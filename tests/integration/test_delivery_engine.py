@@ -16,7 +16,7 @@ from meshline_dagster.core.identity import external_id
 from meshline_dagster.core.pauses import Scope
 from meshline_dagster.core.postings import OutboxRow
 from meshline_dagster.delivery.engine import deliver
-from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
+from meshline_dagster.delivery.options import DeliveryOptions, MissingMaster, Mode
 from meshline_dagster.delivery.plan import plan
 from meshline_dagster.delivery.session import utc_now
 from meshline_dagster.delivery.shards import ShardLeases
@@ -42,7 +42,7 @@ def customer():
         external_id=code,
         event_time=START,
         operation="create",
-        depends_on=None,
+        depends_on=(),
         amount=Decimal(0),
         currency=None,
         document_date=None,
@@ -60,7 +60,7 @@ def order(number, *, version=1, amount="10", status="open", sku="A"):
         external_id=external_id("sales_order", key),
         event_time=START + timedelta(days=version),
         operation="create",
-        depends_on=CUSTOMER,
+        depends_on=(CUSTOMER,),
         amount=Decimal(amount),
         currency="USD",
         document_date=date(2017, 4, 1),
@@ -330,7 +330,7 @@ def test_a_payload_that_somebody_changed_in_the_ledger_is_never_sent(ops, withou
     assert (item.code, item.priority) == ("fingerprint_conflict", "P1")
 
 
-MATCH = replace(OPTIONS, missing_customer=MissingCustomer.EXCEPTION, patience=0.5)
+MATCH = replace(OPTIONS, missing_customer=MissingMaster.EXCEPTION, patience=0.5)
 
 
 def test_a_customer_that_may_not_be_created_is_looked_for_and_its_orders_wait(ops):

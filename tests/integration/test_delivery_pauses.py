@@ -34,7 +34,7 @@ def of(row, *, customer_key=CUSTOMER, selling_entity="main"):
             event_id=event,
             payload=payload,
         )
-    depends = None if row.depends_on is None else customer_key
+    depends = (customer_key,) if row.depends_on else ()
     payload = row.payload if customer_key == CUSTOMER else {**row.payload, "customer": "other"}
     return replace(row, customer_key=customer_key, depends_on=depends, selling_entity=selling_entity, payload=payload)
 
@@ -72,7 +72,7 @@ def test_a_cancellation_of_a_paused_customers_order_waits_too(ops):
     erp = MemoryErp()
     plan_rows(ops, [of(customer()), of(order(1))])
     run(ops, MemoryWriter(erp), QUICK)
-    gone = replace(of(order(1, version=2, status="cancelled")), depends_on=None)
+    gone = replace(of(order(1, version=2, status="cancelled")), depends_on=())
     plan_rows(ops, [of(order(1)), gone])
     stop(ops, Scope(customer="1"))
     assert run(ops, MemoryWriter(erp), QUICK).outcomes == {}

@@ -51,7 +51,7 @@ def test_the_exception_of_a_dead_order_says_what_waits_behind_it_and_keeps_up(op
 
 def test_the_exception_of_a_dead_customer_says_which_orders_wait_for_it(ops):
     erp = MemoryErp(faults=lambda document: Fault.BUSY if document.kind is DocumentKind.CUSTOMER else None)
-    other = replace(order(3, amount="7"), depends_on="crm/account/9")
+    other = replace(order(3, amount="7"), depends_on=("crm/account/9",))
     plan_rows(ops, [customer(), order(1), order(1, version=2, amount="30"), order(2), other])
     run(ops, MemoryWriter(erp), ONCE)
     assert details(ops) == {CUSTOMER: "busy\nBehind it 3 events wait, worth 40 USD."}
@@ -97,7 +97,7 @@ def test_a_state_that_may_have_reached_the_erp_is_never_left_out(ops):
 
 
 def test_an_order_that_was_created_and_cancelled_unsent_is_not_sent_at_all(ops):
-    plan_rows(ops, [customer(), order(1), replace(order(1, version=2, status="cancelled"), depends_on=None)])
+    plan_rows(ops, [customer(), order(1), replace(order(1, version=2, status="cancelled"), depends_on=())])
     erp = MemoryErp()
     assert run(ops, MemoryWriter(erp), COALESCE).outcomes == {"coalesced": 1, "created": 1, "nothing_to_cancel": 1}
     assert DocumentKind.SALES_ORDER not in erp.documents

@@ -58,7 +58,7 @@ def test_a_shadowed_state_of_an_order_whose_newer_state_is_posted_is_not_release
 
 def test_what_was_booked_before_the_cutover_is_not_released_nor_are_customers_that_only_it_names(ops):
     other = replace(customer(), entity_key="crm/account/2", event_id="d" * 64, external_id="MLC-2")
-    old = replace(booked_before(1), depends_on=other.entity_key)
+    old = replace(booked_before(1), depends_on=(other.entity_key,))
     plan_rows(ops, [customer(), other, old, order(2)], SHADOW)
     assert plan_nothing(ops, CUTOVER).released == 2
     assert plan_nothing(ops, CUTOVER).released == 0

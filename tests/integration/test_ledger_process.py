@@ -56,7 +56,7 @@ def order(number):
         external_id=external_id("sales_order", key),
         event_time=START,
         operation="create",
-        depends_on=None,
+        depends_on=(),
         amount=Decimal("10.25"),
         currency="USD",
         document_date=date(2017, 4, 1),

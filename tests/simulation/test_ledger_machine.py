@@ -37,7 +37,7 @@ def outbox(entity, version):
         external_id=entity,
         event_time=NOW + timedelta(days=version),
         operation="create",
-        depends_on=None,
+        depends_on=(),
         amount=Decimal(version),
         currency="USD",
         document_date=None,

@@ -24,7 +24,7 @@ class Written:
 @pytest.mark.parametrize(("before", "after"), [(S.PARTIAL, S.PARTIAL), (S.PLANNED, S.RETRY_DUE)])
 def test_half_a_document_whose_request_was_not_sent_is_still_half_a_document(before, after):
     row = SimpleNamespace(id=1, key="k", shard=0, state=before, attempts=2, cause="derived")
-    options = SimpleNamespace(billing=None, partial=PartialPolicy.COMPLETE, redated={})
+    options = SimpleNamespace(billing=None, partial=PartialPolicy.COMPLETE)
     written, leases = Written(), SimpleNamespace(token=lambda _: 7)
     recorder = Recorder(SimpleNamespace(report=None, options=options), written, leases)
     attempt = Attempt(1, "r-1", "post", "f", 7, NOW)
@@ -37,6 +37,7 @@ def test_half_a_document_whose_request_was_not_sent_is_still_half_a_document(bef
 def test_an_operators_word_on_what_may_be_overwritten_outlives_a_request_that_was_not_sent(cause, kept):
     row = SimpleNamespace(id=1, key="k", shard=0, state=S.RETRY_DUE, attempts=2, cause=cause)
     written, leases = Written(), SimpleNamespace(token=lambda _: 7)
-    recorder = Recorder(SimpleNamespace(report=None, options=SimpleNamespace(billing=None)), written, leases)
+    options = SimpleNamespace(billing=None, partial=PartialPolicy.COMPLETE)
+    recorder = Recorder(SimpleNamespace(report=None, options=options), written, leases)
     asyncio.run(recorder.not_sent([row], [Attempt(1, "r-1", "post", "f", 7, NOW)], NOW, cause="paused", due_at=None))
     assert [change.cause for change in written.work.changes] == [kept]

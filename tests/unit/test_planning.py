@@ -24,7 +24,7 @@ def state(version, *, amount="10", status="open"):
         external_id="MLO-1",
         event_time=START + timedelta(days=version),
         operation="create",
-        depends_on="customer",
+        depends_on=("customer",),
         amount=Decimal(amount),
         currency="USD",
         document_date=None,

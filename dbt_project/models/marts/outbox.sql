@@ -2,10 +2,11 @@
     materialized='incremental', incremental_strategy='append', on_schema_change='fail', tags=['derive'],
     pre_hook="{{ delete_touched() }}"
 ) }}
--- Grain: one event to be posted: of an order, or the creation of a customer that such an order names. Key: event_id.
+-- Grain: one event to be posted: of an order, or the creation of a master (customer, item) that such an order names. Key: event_id.
 -- Why: what delivery plans from. The payload is the target state as JSON text; every number is a string, so that it can be
--- fingerprinted as it stands. Customers are created once: their id covers what they look like *now*, and delivery lets a second id for
--- a customer that is under way or posted rest. A customer that an operator said to be a party of the ERP goes by that party's code.
+-- fingerprinted as it stands. Masters are created once: their id covers what they look like *now*, and delivery lets a second id for
+-- a master that is under way or posted rest. A customer that an operator said to be a party of the ERP goes by that party's code. Items
+-- are there where the policy wants them: one for each sku, whichever CRM names it.
 -- `operation` is a label; delivery derives its own from what it last posted.
 with touched as (
     select * from {{ ref('int_touched_entities') }}
@@ -46,7 +47,11 @@ line_sets as (
                 "end" := cast(event_lines.end_date as varchar)
             )
             order by event_lines.line_number
-        ) as lines
+        ) as lines,
+        case
+            when bool_and(policy.items) then list(distinct {{ item_key('event_lines.sku') }} order by {{ item_key('event_lines.sku') }})
+            else []
+        end as items
     from {{ ref('int_event_lines') }} as event_lines
     inner join events on event_lines.event_id = events.id
     left join mappings as taxes on taxes.kind = 'tax' and events.tax_treatment = taxes.source_value
@@ -67,7 +72,10 @@ orders as (
             when row_number() over (partition by events.entity_key order by events.position) = 1 then 'create'
             else 'amend'
         end as operation,
-        case when events.status = 'open' then customers.customer_key end as depends_on,
+        case
+            when events.status = 'open' then list_concat([customers.customer_key], coalesce(line_sets.items, []))
+            else cast([] as varchar[])
+        end as depends_on,
         events.selling_entity,
         customers.customer_key,
         events.amount,
@@ -92,12 +100,12 @@ orders as (
     left join mappings as terms on terms.kind = 'payment_term' and events.payment_terms = terms.source_value
 ),
 
--- customers that any order to be posted names, also orders that this build leaves alone
+-- masters that any order to be posted names, also orders that this build leaves alone
 named as (
-    select distinct depends_on as customer_key from orders where depends_on is not null
+    select distinct unnest(depends_on) as entity_key from orders
     {% if is_incremental() %}
     union
-    select distinct depends_on from {{ this }} where depends_on is not null
+    select distinct unnest(depends_on) from {{ this }}
     {% endif %}
 ),
 
@@ -109,7 +117,7 @@ customer_states as (
         min(versions.valid_from) as first_seen,
         max_by(struct_pack(name := versions.name, country := versions.country, currency := versions.currency), versions.valid_from) as newest
     from touched
-    inner join named on touched.entity_key = named.customer_key
+    inner join named on touched.entity_key = named.entity_key
     inner join {{ ref('int_customer_versions') }} as versions
         on touched.source = versions.source and touched.root_id = versions.customer_id
     where touched.document_kind = 'customer'
@@ -128,7 +136,7 @@ customers as (
         cast(1 as integer) as position,
         states.first_seen as event_time,
         'create' as operation,
-        cast(null as varchar) as depends_on,
+        cast([] as varchar[]) as depends_on,
         cast(null as varchar) as selling_entity,
         states.entity_key as customer_key,
         cast(0 as decimal(38, 9)) as amount,
@@ -145,10 +153,59 @@ customers as (
     left join mappings as parties on parties.kind = 'party' and states.customer_id = parties.source_value
 ),
 
+item_states as (
+    select
+        touched.entity_key,
+        touched.root_id as sku,
+        min(versions.valid_from) as first_seen,
+        max_by(
+            struct_pack(name := versions.name, uom := versions.uom, list_price := versions.list_price, currency := versions.currency),
+            struct_pack(stamp := versions.valid_from, source := versions.source, product := versions.product_id)
+        ) as newest
+    from touched
+    inner join named on touched.entity_key = named.entity_key
+    inner join {{ ref('int_product_versions') }} as versions on touched.root_id = versions.product_code
+    where touched.document_kind = 'item'
+    group by touched.entity_key, touched.root_id
+),
+
+items as (
+    select
+        sha256({{ canonical_text([
+            'states.entity_key', "'item'", 'states.newest.name', 'states.newest.uom', decimal_text('states.newest.list_price'),
+            'states.newest.currency'
+        ]) }}) as event_id,
+        states.entity_key,
+        'item' as document_kind,
+        states.sku as external_id,
+        cast(1 as integer) as position,
+        states.first_seen as event_time,
+        'create' as operation,
+        cast([] as varchar[]) as depends_on,
+        cast(null as varchar) as selling_entity,
+        cast(null as varchar) as customer_key,
+        cast(0 as decimal(38, 9)) as amount,
+        cast(null as varchar) as currency,
+        cast(null as date) as document_date,
+        cast(to_json(struct_pack(
+            sku := states.sku,
+            name := coalesce(states.newest.name, states.sku),
+            uom := coalesce(states.newest.uom, 'unit'),
+            list_price := {{ decimal_text('states.newest.list_price') }},
+            currency := case
+                when states.newest.list_price is not null then coalesce(states.newest.currency, policy.default_currency)
+            end
+        )) as varchar) as payload
+    from item_states as states
+    cross join policy
+),
+
 final as (
     select * from orders
     union all by name
     select * from customers
+    union all by name
+    select * from items
 )
 
 select * from final

@@ -26,6 +26,7 @@ __all__ = ["Erp", "Handler", "counted", "data_routes"]
 
 _MOST_IDS = 1_000
 _CHANGEABLE = {"customers": "customer", "sales-orders": "sales_order"}
+_MADE = {**_CHANGEABLE, "items": "item", **ACCOUNTING}
 
 
 @dataclass(slots=True)
@@ -48,8 +49,8 @@ Handler = Callable[[Erp, Request], Awaitable[Response]]
 
 def data_routes() -> list[Route]:
     """The routes below ``/v1``."""
-    routes = [Route("/company", _call(_company)), Route("/items", _call(_items))]
-    for path, kind in {**_CHANGEABLE, **ACCOUNTING}.items():
+    routes = [Route("/company", _call(_company))]
+    for path, kind in _MADE.items():
         one = f"/{path}/{{document_id}}"
         if kind in _CHANGEABLE.values():
             routes.append(Route(one, _call(_write("replace", kind)), methods=["PUT"]))
@@ -124,13 +125,6 @@ async def _later(seconds: float, handler: Handler, erp: Erp, request: Request) -
 
 async def _company(erp: Erp, _: Request) -> JSONResponse:
     return JSONResponse({"id": erp.company, "name": "Sandbox", "profile": erp.operations.profile.value})
-
-
-async def _items(erp: Erp, _: Request) -> JSONResponse:
-    """All items at once; ``restricted`` is false when any sku is accepted."""
-    items = erp.operations.items
-    listed = [{"sku": sku} for sku in sorted(items or ())]
-    return JSONResponse({"items": listed, "restricted": items is not None})
 
 
 def _write(operation: str, kind: str) -> Handler:

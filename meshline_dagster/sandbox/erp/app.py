@@ -37,13 +37,13 @@ def create_app(
     Args:
         profile: how it protects itself from a second request.
         token: the bearer token that data calls need.
-        items: the skus that it knows; None accepts any.
+        items: the skus of the items that it holds from the start; it refuses others until they are created. None accepts any.
         shape: one of :data:`SHAPES`; ``frappe`` and ``odata`` have customers and sales orders only.
         ignores_case: look-ups by external id take upper and lower case for the same, as many databases do.
         clock: UTC now, for its documents' stamps.
     """
-    known = None if items is None else frozenset(items)
     database = Database(store_path, clock, ignores_case=ignores_case)
+    database.stock(items or ())
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -58,5 +58,5 @@ def create_app(
         "odata": [*odata_routes()],
     }
     app = Starlette(routes=[Mount("/control", routes=control_routes()), *shapes[shape]], lifespan=lifespan)
-    app.state.erp = Erp(database, Operations(Profile(profile), known), token, company)
+    app.state.erp = Erp(database, Operations(Profile(profile), items is not None), token, company)
     return app

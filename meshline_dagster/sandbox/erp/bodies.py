@@ -1,4 +1,4 @@
-"""What the sandbox ERP accepts: the bodies of customers, sales orders, invoices and credit notes, checked before anything is written."""
+"""What the sandbox ERP accepts: the bodies of customers, items, sales orders, invoices and credit notes, checked before anything is written."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -7,10 +7,11 @@ from typing import Any
 
 from meshline_dagster.core.money import is_currency
 
-__all__ = ["Refused", "check_accounting", "check_customer", "check_order"]
+__all__ = ["Refused", "check_accounting", "check_customer", "check_item", "check_order"]
 
 _ID_CHARACTERS = 64
 _NAME_CHARACTERS = 500
+_SKU_CHARACTERS = 255
 _STATUSES = frozenset({"open", "cancelled"})
 
 
@@ -40,6 +41,18 @@ def check_customer(body: Mapping[str, Any]) -> None:
     _check_ids(body)
     _check_text(body, "name", _NAME_CHARACTERS)
     if body.get("currency") is not None:
+        _check_currency(body)
+
+
+def check_item(body: Mapping[str, Any]) -> None:
+    """Refuse an item that goes by another name than its sku, has no name or unit, or a price without a currency."""
+    _check_text(body, "external_id", _SKU_CHARACTERS)
+    if body.get("sku") != body["external_id"]:
+        raise _invalid("sku", f"an item's external id is its sku, not {body.get('sku')!r}")
+    _check_text(body, "name", _NAME_CHARACTERS)
+    _check_text(body, "uom", _ID_CHARACTERS)
+    if body.get("list_price") is not None:
+        _money(body["list_price"], "list_price")
         _check_currency(body)
 
 

@@ -54,7 +54,13 @@ create table if not exists answer (
 );
 """
 
-_PREFIX = {"customer": ("c", "CU"), "sales_order": ("o", "SO"), "invoice": ("i", "IN"), "credit_note": ("n", "CN")}
+_PREFIX = {
+    "customer": ("c", "CU"),
+    "item": ("t", "IT"),
+    "sales_order": ("o", "SO"),
+    "invoice": ("i", "IN"),
+    "credit_note": ("n", "CN"),
+}
 
 
 def as_text(moment: datetime) -> str:
@@ -151,6 +157,15 @@ class Database:
             entry,
         )
         return made
+
+    def stock(self, skus: Iterable[str]) -> None:
+        """Hold these items from the start, as somebody else has made them: they are in no journal."""
+        for sku in sorted(set(skus)):
+            if not self.knows("item", sku):
+                body = json.dumps({"external_id": sku, "sku": sku, "name": sku, "uom": "unit"})
+                values = ["item", sku, "open", "0", as_text(self._clock()), body]
+                columns = "kind, external_id, status, amount, updated_at, body"
+                self._connection.execute(f"insert into document ({columns}) values (?, ?, ?, ?, ?, ?)", values)  # noqa: S608
 
     def remove(self, seq: int) -> None:
         """Delete a document; the journal says so."""

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from meshline_dagster.sandbox.erp.accounting import ACCOUNTING, check_document
-from meshline_dagster.sandbox.erp.bodies import Refused, check_customer, check_order
+from meshline_dagster.sandbox.erp.bodies import Refused, check_customer, check_item, check_order
 from meshline_dagster.sandbox.erp.database import Database, document
 
 __all__ = ["Call", "Operations", "Profile", "Reply"]
@@ -77,11 +77,11 @@ class Operations:
     """The ERP's behaviour.
 
     Args:
-        items: the skus that it knows; None accepts any.
+        knows_items: it refuses lines of items that it does not hold; else it takes any sku.
     """
 
     profile: Profile
-    items: frozenset[str] | None
+    knows_items: bool
 
     def run(self, database: Database, call: Call) -> Reply:
         """Bring one request about. Raises ``Refused``; then nothing was written, and the key is not used up."""
@@ -136,10 +136,15 @@ class Operations:
         if kind == "customer":
             check_customer(body)
             return
-        if kind in ACCOUNTING.values():
-            check_document(database, kind, body, self.items)
+        if kind == "item":
+            check_item(body)
             return
-        check_order(body, self.items)
+        skus = "select external_id from document where kind = 'item'"
+        items = frozenset(row["external_id"] for row in database.rows(skus)) if self.knows_items else None
+        if kind in ACCOUNTING.values():
+            check_document(database, kind, body, items)
+            return
+        check_order(body, items)
         if not database.knows("customer", body["customer"]):
             raise Refused(422, "unknown_customer", f"unknown customer {body['customer']}", field="customer")
 

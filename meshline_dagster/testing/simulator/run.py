@@ -16,7 +16,7 @@ from meshline_dagster.core.ledger import OPEN_STATES, PostingState
 from meshline_dagster.core.pauses import Freeze
 from meshline_dagster.core.reversals import NO_REVERSAL_LIMITS
 from meshline_dagster.delivery import engine
-from meshline_dagster.delivery.options import DeliveryOptions, MissingCustomer, Mode
+from meshline_dagster.delivery.options import DeliveryOptions, MissingMaster, Mode
 from meshline_dagster.delivery.plan import plan
 from meshline_dagster.delivery.reversing import target_of
 from meshline_dagster.delivery.session import DeliveryReport
@@ -334,7 +334,7 @@ class _Simulation:
             shards=self.schedule.shards,
             max_attempts=self.schedule.max_attempts,
             patience=patience,
-            missing_customer=MissingCustomer.EXCEPTION if self.schedule.matches_only else MissingCustomer.CREATE,
+            missing_customer=MissingMaster.EXCEPTION if self.schedule.matches_only else MissingMaster.CREATE,
         )
 
     def _now(self) -> datetime:

@@ -143,7 +143,7 @@ def _derivations(
         corrected = rng.random() < 0.6  # noqa: PLR2004 - mostly
         return ((since, refused), (later, row)) if corrected else ((since, refused),)
     if chance < 0.16:  # noqa: PLR2004 - rules, mappings or code have changed
-        payload = _order_payload(rng, row.entity_key, str(row.depends_on))
+        payload = _order_payload(rng, row.entity_key, row.depends_on[0])
         return (since, row), (later, replace(row, payload={**payload, "status": row.payload["status"]}))
     if chance < 0.22:  # noqa: PLR2004 - a won deal was reopened, and often closed again
         back = rng.randint(later, publications)
@@ -216,7 +216,7 @@ def _row(key: str, version: int, kind: DocumentKind, payload: dict[str, Any], cu
         external_id=external_id(kind.value, key),
         event_time=_FIRST_DAY + timedelta(days=version),
         operation=CANCEL if payload.get("status") == "cancelled" else "create",
-        depends_on=customer,
+        depends_on=() if customer is None else (customer,),
         amount=Decimal(payload.get("amount", "0")),
         currency=payload["currency"] if customer else None,
         document_date=date(2017, 4, 1) if customer else None,
@@ -233,7 +233,7 @@ def _truth(key: str, events: list[_Event], publications: list[Publication]) -> E
     return EntityTruth(
         key,
         row.external_id,
-        row.depends_on,
+        next(iter(row.depends_on), None),
         _derived(published),
         _derived(final),
         selling_entity=row.selling_entity,

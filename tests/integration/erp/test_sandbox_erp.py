@@ -132,7 +132,7 @@ def test_a_wrong_order_is_refused_with_its_field_and_leaves_nothing(erp, changes
         call = client.post("/v1/sales-orders", json=order(**changes))
         assert (call.status_code, call.json()["error"]["field"]) == (422, field)
         assert call.json()["error"]["message"]
-        assert oracle(client)["documents"] == {"customer open": 1}
+        assert oracle(client)["documents"] == {"customer open": 1, "item open": 1}
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'"x"', b'{"external_id": "\\ud800"}', b"\xff"])
@@ -221,9 +221,17 @@ def test_hundreds_of_ids_are_looked_up_at_once(erp):
         assert client.post("/v1/sales-orders/lookup", json={"external_ids": ["x"] * 1001}).status_code == 400
 
 
-def test_items_are_told_when_they_are_restricted(erp):
+def test_its_items_are_shown_and_another_is_taken_once_it_is_made(erp):
     with erp(items={"B", "A"}) as client:
-        assert client.get("/v1/items").json() == {"items": [{"sku": "A"}, {"sku": "B"}], "restricted": True}
+        assert [one["sku"] for one in client.get("/v1/items").json()["documents"]] == ["A", "B"]
+        body = order(lines=[{**LINE, "sku": "C"}])
+        assert client.post("/v1/sales-orders", json=body).status_code == 422
+        made = {"external_id": "C", "sku": "C", "name": "Probe", "uom": "unit", "list_price": "1.5", "currency": "EUR"}
+        for wrong in ({"sku": "D"}, {"name": ""}, {"uom": None}, {"currency": None}, {"list_price": 1.5}):
+            assert client.post("/v1/items", json=made | wrong).status_code == 422, wrong
+        assert client.post("/v1/items", json=made).status_code == 201
+        assert client.put("/v1/items/t1", json=made).status_code == 405
+        assert client.post("/v1/sales-orders", json=body).status_code == 201
 
 
 def test_a_planned_refusal_strikes_the_nth_write_only(erp):

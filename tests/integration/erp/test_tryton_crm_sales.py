@@ -93,7 +93,7 @@ def outbox(run_name, kind, entity, payload, deal=None):
         external_id=payload["code"] if deal is None else external_id("sales_order", entity),
         event_time=datetime(2017, 4, 1, tzinfo=UTC),
         operation="create",
-        depends_on=f"crm_sales/account/{deal.account}" if deal else None,
+        depends_on=(f"crm_sales/account/{deal.account}",) if deal else (),
         amount=deal.amount if deal else Decimal(0),
         currency="USD" if deal else None,
         document_date=deal.closed if deal else None,

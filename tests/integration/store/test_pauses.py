@@ -29,7 +29,7 @@ def outbox_row(number, kind, selling_entity, customer_key):
         external_id=external_id(kind.value, key),
         event_time=NOW,
         operation="create",
-        depends_on=None,
+        depends_on=(),
         amount=Decimal(1),
         currency="USD",
         document_date=None,

@@ -30,7 +30,7 @@ def test_a_full_build_makes_a_postable_order_with_its_customer_and_an_exception_
     ]
     assert (order["entity_key"], order["operation"]) == ("crm/opportunity/D1", "create")
     assert order["external_id"] == external_id("sales_order", "crm/opportunity/D1")
-    assert order["depends_on"] == customer["entity_key"] == "crm/account/A1"
+    assert order["depends_on"] == [customer["entity_key"]] == ["crm/account/A1"]
     assert order["amount"] == Decimal(300)
     [posted] = json.loads(order["payload"])["lines"]
     assert (posted["sku"], posted["quantity"], posted["unit_price"], posted["amount"]) == ("SKU-1", "3", "100", "300")

@@ -82,7 +82,7 @@ def test_what_a_build_leaves_fulfils_every_check_of_its_contract(verify, table):
             "outbox",
             "DELETE FROM marts.outbox WHERE document_kind = 'customer'",
             None,
-            "the customer that an order waits for is there",
+            "the masters that an order waits for are there",
         ),
         (
             "outbox",

@@ -15,5 +15,8 @@ select
     is_deleted,
     is_active,
     product_code,
-    name
+    name,
+    uom,
+    list_price,
+    currency
 from salesforce

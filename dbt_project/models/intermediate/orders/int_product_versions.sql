@@ -15,6 +15,9 @@ final as (
         product_id,
         product_code,
         name,
+        uom,
+        list_price,
+        currency,
         is_active and not is_deleted as is_active,
         changed_at as valid_from,
         lead(changed_at, 1, timestamptz '9999-12-31 00:00:00+00') over (

@@ -1,7 +1,7 @@
 -- Grain: entity_key. Computed once per build; everything downstream recomputes these entities, whole, and no others.
 -- Touched is: what new rows, new decisions or the clock concern; in a replay also what changed in its days; in a full build
 -- everything; and what a build that did not end was about to recompute. Too many is only slower, one too few would be wrong:
--- so links, products and customers count in every version ever observed, also those that have lost against another.
+-- so links, products, items and customers count in every version ever observed, also those that have lost against another.
 -- `by_replay` says that nothing but a replay's range touches the entity: what is planned for it waits for an approval, where one is needed.
 with recursive
 build as (
@@ -157,6 +157,13 @@ touched_orders as (
     where document_kind = 'sales_order'
 ),
 
+-- what touched orders waited for when the last build ended
+named_before as (
+    select unnest(outbox.depends_on) as entity_key, touched_orders.by_replay
+    from {{ previous('marts', 'outbox', {'entity_key': 'varchar', 'depends_on': 'varchar[]'}) }} as outbox
+    inner join touched_orders on outbox.entity_key = touched_orders.entity_key
+),
+
 -- customers: changed ones, and those that touched orders refer to, or referred to when the last build ended
 touched_customers as (
     select source, customer_id, false as by_replay from changed_customers
@@ -171,10 +178,9 @@ touched_customers as (
     inner join touched_orders on deals.source = touched_orders.source and deals.deal_id = touched_orders.root_id
     where deals.customer_id is not null
     union
-    select {{ entity_source('outbox.depends_on') }}, {{ entity_id('outbox.depends_on') }}, touched_orders.by_replay
-    from {{ previous('marts', 'outbox', {'entity_key': 'varchar', 'depends_on': 'varchar'}) }} as outbox
-    inner join touched_orders on outbox.entity_key = touched_orders.entity_key
-    where outbox.depends_on is not null
+    select {{ entity_source('entity_key') }}, {{ entity_id('entity_key') }}, by_replay
+    from named_before
+    where {{ entity_object('entity_key') }} = 'account'
     union
     select deals.source, mapping.target_value, touched_orders.by_replay
     from {{ source('ops', 'mapping') }} as mapping
@@ -183,14 +189,67 @@ touched_customers as (
     where mapping.kind = 'customer'
 ),
 
+-- items, where they are wanted: changed ones, and every code that a line of a touched order may come to
+order_deals (source, deal_id, by_replay) as (
+    select touched_orders.source, touched_orders.root_id, touched_orders.by_replay
+    from touched_orders
+    cross join {{ source('ops', 'policy') }} as policy
+    where policy.items
+    union
+    select links.source, links.deal_id, order_deals.by_replay
+    from order_deals
+    inner join {{ ref('int_deal_links') }} as links
+        on order_deals.source = links.source and order_deals.deal_id = links.original_deal_id
+),
+
+order_lines as (
+    select distinct lines.source, lines.product_id, lines.product_code, order_deals.by_replay
+    from lines
+    inner join order_deals on lines.source = order_deals.source and lines.deal_id = order_deals.deal_id
+),
+
+line_codes as (
+    select product_code, by_replay from order_lines where product_code is not null
+    union
+    select products.product_code, order_lines.by_replay
+    from order_lines
+    inner join {{ ref('int_product_changes') }} as products
+        on order_lines.source = products.source and order_lines.product_id = products.product_id
+    where products.product_code is not null
+),
+
+touched_items as (
+    select new_codes.product_code as sku, false as by_replay
+    from new_codes
+    cross join {{ source('ops', 'policy') }} as policy
+    where policy.items
+    union
+    select products.product_code, build.replay_from is not null
+    from {{ ref('int_product_changes') }} as products
+    cross join {{ source('ops', 'policy') }} as policy
+    cross join build
+    where policy.items and build.mode = 'full' and products.product_code is not null
+    union
+    select product_code, by_replay from line_codes
+    union
+    select mapping.target_value, line_codes.by_replay
+    from {{ source('ops', 'mapping') }} as mapping
+    inner join line_codes on mapping.source_value = line_codes.product_code
+    where mapping.kind = 'product'
+    union
+    select {{ entity_id('entity_key') }}, by_replay from named_before where {{ entity_object('entity_key') }} = 'item'
+),
+
 every_reason as (
     select entity_key, document_kind, source, root_id, by_replay from touched_orders
     union all
     select {{ entity_key('source', 'account', 'customer_id') }}, 'customer', source, customer_id, by_replay from touched_customers
     union all
+    select {{ item_key('sku') }}, 'item', 'catalog', sku, by_replay from touched_items
+    union all
     select entity_key, document_kind, source, root_id, by_replay
     from {{ source('ops', 'unfinished_entity') }}
-    where document_kind = 'customer'
+    where document_kind <> 'sales_order'
 ),
 
 final as (

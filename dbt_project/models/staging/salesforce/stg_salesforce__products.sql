@@ -15,7 +15,10 @@ final as (
         coalesce(_deleted, false) or coalesce("IsDeleted", false) as is_deleted,
         coalesce("IsActive", true) as is_active,
         nullif(trim("ProductCode"), '') as product_code,
-        nullif(trim("Name"), '') as name
+        nullif(trim("Name"), '') as name,
+        nullif(trim("QuantityUnitOfMeasure"), '') as uom,
+        "List_Price__c" as list_price,
+        nullif(trim("CurrencyIsoCode"), '') as currency
     from observations
 )
 
