@@ -45,6 +45,7 @@ _MISSING_ITEM = (
     "Create the item in the ERP under the code that the title names, or say which product the CRM means by it: "
     "`meshline catalog map CODE PRODUCT`. Its orders are posted by the next run."
 )
+_MISSING_ADDRESS = "Enter the address at its customer in the ERP, under the code that the title names. The orders that name it are posted by the next run."
 _OWNERS = {"duplicate_in_erp": "finance", "missing_in_erp": "revops"}
 _CAN_WAIT = frozenset({"rejected", "missing_in_erp"})
 _DIFFERENT = (
@@ -95,8 +96,8 @@ def finding_for(row: Posting, settled: Settled) -> Finding:
     code = settled.problem or settled.outcome
     is_refused_document = code == "rejected" and row.document_kind in ACCOUNTING_KINDS
     fix = _REFUSED_DOCUMENT if is_refused_document else _FIX.get(code, _DIFFERENT).format(key=row.key)
-    if code == "missing_in_erp" and row.document_kind is DocumentKind.ITEM:
-        fix = _MISSING_ITEM
+    if code == "missing_in_erp":
+        fix = {DocumentKind.ITEM: _MISSING_ITEM, DocumentKind.ADDRESS: _MISSING_ADDRESS}.get(row.document_kind, fix)
     return Finding(
         trace_key=trace_key(row),
         origin="delivery",

@@ -9,7 +9,7 @@ ERP that may be written to (a sandbox server, a throw-away database):
             with my_server() as server:
                 yield MyControl(server)
 
-A test whose means the control does not list in ``can`` is skipped, and says so; so are those about items, invoices and credit
+A test whose means the control does not list in ``can`` is skipped, and says so; so are those about addresses, items, invoices and credit
 notes where the writer does not declare them.
 """
 

@@ -127,6 +127,7 @@ _POLICY = pa.schema(
         ("tax_code", pa.string()),
         ("selling_entity", pa.string()),
         ("items", pa.bool_()),
+        ("addresses", pa.bool_()),
     ]
 )
 _MAPPING = pa.schema(
