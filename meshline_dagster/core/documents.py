@@ -1,6 +1,6 @@
 """What we ask of an ERP and what it answered, in words that fit every ERP.
 
-A *document* is the target state of one master (a customer, an item) or of one sales order, or an accounting document: an invoice, or the
+A *document* is the target state of one master (a customer, one of its addresses, an item) or of one sales order, or an accounting document: an invoice, or the
 credit note that reverses lines of one. It is built from the ledger's payload, so that what is sent is exactly what was fingerprinted.
 """
 
@@ -30,6 +30,7 @@ class DocumentKind(StrEnum):
     """The kinds of ERP record that we keep in step."""
 
     CUSTOMER = "customer"
+    ADDRESS = "address"
     ITEM = "item"
     SALES_ORDER = "sales_order"
     INVOICE = "invoice"
@@ -39,7 +40,7 @@ class DocumentKind(StrEnum):
 ACCOUNTING_KINDS = frozenset({DocumentKind.INVOICE, DocumentKind.CREDIT_NOTE})
 """What is created once and never changed: a correction is a credit note, and perhaps another invoice."""
 
-MASTER_KINDS = frozenset({DocumentKind.CUSTOMER, DocumentKind.ITEM})
+MASTER_KINDS = frozenset({DocumentKind.CUSTOMER, DocumentKind.ADDRESS, DocumentKind.ITEM})
 """What orders wait for. Made once, where it is missing; from then on it belongs to the ERP's users, and nothing of it is overwritten."""
 
 
@@ -80,7 +81,8 @@ class Document:
             quantities are decimal strings, dates ISO strings. For a sales order:
             ``order_number, customer (external id), customer_name, currency, order_date, po_number, payment_terms,
             status (open|cancelled), amount (ex tax), lines [{line, sku, description, quantity, uom, unit_price, amount,
-            tax_code, start, end}]``; for a customer: ``code, name, country, currency``; for an item: ``sku (its external id), name, uom,
+            tax_code, start, end}]``, and where addresses are kept ``bill_to, ship_to (external ids, or null)``; for a customer: ``code, name, country, currency``; for an address: ``code, customer (external id), name, use (bill_to|ship_to),
+            street, city, region, postal_code, country``; for an item: ``sku (its external id), name, uom,
             list_price, currency`` (the price and its currency are null where nobody knows them); for an invoice: as for a sales order with
             ``invoice_date (accounting date), original_date (before closed periods), order (external id), order_event_id`` instead of
             ``order_date``; for a credit note: as for an invoice with

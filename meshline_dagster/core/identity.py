@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 _EXTERNAL_ID_DIGITS = 20
-_PREFIXES = {"customer": "MLC", "sales_order": "MLO", "invoice": "MLI", "credit_note": "MLN"}
+_PREFIXES = {"customer": "MLC", "address": "MLA", "sales_order": "MLO", "invoice": "MLI", "credit_note": "MLN"}
 
 
 def canonical_json(value: Any) -> bytes:

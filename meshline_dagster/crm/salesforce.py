@@ -64,6 +64,11 @@ class SalesforceFeed:
         return self._session.usage
 
     @property
+    def wanted_fields(self) -> tuple[str, ...]:
+        """The fields that it asks for."""
+        return self._wanted
+
+    @property
     def unread_fields(self) -> tuple[str, ...]:
         """Fields that the last ``describe`` listed and this feed does not read: they are not landed."""
         described = self._described.fields if self._described else ()

@@ -1,6 +1,6 @@
 """What we read of each Salesforce object unless told otherwise.
 
-Custom fields of these lists, and ``CurrencyIsoCode`` (which single-currency orgs lack), are optional: an org without
+Custom fields of these lists, ``CurrencyIsoCode`` (which single-currency orgs lack) and ``QuantityUnitOfMeasure`` are optional: an org without
 them still syncs, with null columns in their place.
 """
 
@@ -8,7 +8,17 @@ import re
 
 from meshline_dagster.crm.protocol import FieldType
 
-__all__ = ["DEFAULT_FIELDS", "FIELD_TYPES", "TEXT_TYPES", "field_type", "is_optional", "optional_type", "snake_case"]
+__all__ = [
+    "ADDRESS_FIELDS",
+    "DEFAULT_FIELDS",
+    "FIELD_TYPES",
+    "ITEM_FIELDS",
+    "TEXT_TYPES",
+    "field_type",
+    "is_optional",
+    "optional_type",
+    "snake_case",
+]
 
 _AUDIT = ("IsDeleted", "CreatedDate", "SystemModstamp")
 
@@ -42,6 +52,14 @@ DEFAULT_FIELDS: dict[str, tuple[str, ...]] = {
 }
 """Object name -> the fields that a feed asks for by default."""
 
+ADDRESS_FIELDS = tuple(
+    f"{use}{part}" for use in ("Billing", "Shipping") for part in ("Street", "City", "State", "PostalCode", "Country")
+)
+"""What is read of an account besides, where a sync keeps addresses."""
+
+ITEM_FIELDS = ("QuantityUnitOfMeasure", "List_Price__c", "CurrencyIsoCode")
+"""What is read of a product besides, where a sync keeps items."""
+
 FIELD_TYPES: dict[str, FieldType] = {
     "boolean": FieldType.BOOLEAN,
     "int": FieldType.INTEGER,
@@ -71,7 +89,7 @@ TEXT_TYPES = frozenset(
 )
 """The types whose values are JSON strings; those in neither list (``address``, ``anyType``) may hold anything."""
 
-_OPTIONAL_TYPES = {"End_Date__c": FieldType.DATE}
+_OPTIONAL_TYPES = {"End_Date__c": FieldType.DATE, "List_Price__c": FieldType.DECIMAL}
 
 
 def field_type(source_type: str) -> FieldType:
@@ -81,7 +99,8 @@ def field_type(source_type: str) -> FieldType:
 
 def is_optional(object_name: str, field: str) -> bool:
     """Tell whether an org may lack the field without that being an error."""
-    return field == "CurrencyIsoCode" or (field.endswith("__c") and field in DEFAULT_FIELDS.get(object_name, ()))
+    custom = field.endswith("__c") and field in (*DEFAULT_FIELDS.get(object_name, ()), *ITEM_FIELDS)
+    return custom or field in {"CurrencyIsoCode", "QuantityUnitOfMeasure"}
 
 
 def optional_type(field: str) -> FieldType:

@@ -85,7 +85,7 @@ def close(
         )
     if row.document_kind in MASTER_KINDS:
         raise RefusedError(
-            f"{row.external_id} is a {row.document_kind.value}, and its orders wait until it is posted: create it in the ERP under this code, then "
+            f"{row.external_id} is a master ({row.document_kind.value}), and the orders that name it wait until it is posted: create it in the ERP under this code, then "
             f"`meshline postings retry {key} --reason TEXT`, which finds it there"
         )
     is_state = row.document_kind not in ACCOUNTING_KINDS  # an order's own document says nothing of its invoices

@@ -70,6 +70,8 @@ _MISSING_ITEM = (
     "Create the item in the ERP under the code that the title names, or say which product the CRM means by it: "
     "`meshline catalog map CODE PRODUCT`. Its orders are posted by the next run."
 )
+_MISSING_ADDRESS = "Enter the address at its customer in the ERP, under the code that the title names. The orders that name it are posted by the next run."
+_MISSING = {DocumentKind.ITEM: _MISSING_ITEM, DocumentKind.ADDRESS: _MISSING_ADDRESS}
 _OWNERS = {CHANGED: "finance", "duplicate_in_erp": "finance", "missing_in_erp": "revops"}
 _CAN_WAIT = frozenset({CHANGED, "rejected", "missing_in_erp"})
 _DIFFERENT = (
@@ -147,8 +149,8 @@ def finding_for(row: Posting, settled: Settled) -> Finding:
         fix = _REVERSAL
     elif is_refused_document:
         fix = _REFUSED_DOCUMENT
-    elif code == "missing_in_erp" and row.document_kind is DocumentKind.ITEM:
-        fix = _MISSING_ITEM
+    elif code == "missing_in_erp":
+        fix = _MISSING.get(row.document_kind, fix)
     return Finding(
         trace_key=trace_key(row),
         origin="delivery",

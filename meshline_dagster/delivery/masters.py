@@ -1,4 +1,4 @@
-"""What becomes of masters (customers, items) that orders wait for: matched first, then created, or left to a person, as the policy says."""
+"""What becomes of masters (customers, addresses, items) that orders wait for: matched first, then created, or left to a person, as the policy says."""
 
 from meshline_dagster.core.documents import Document, DocumentKind
 from meshline_dagster.core.errors import GateError

@@ -43,6 +43,7 @@ class DeliveryOptions:
         company: the ERP company id that posts are pinned to.
         effective_from: deals booked earlier are pre-cutover and never posted.
         missing_customer: whether customers are created. One that goes by a code of the ERP's own is asked for first either way.
+        missing_address: the same for addresses; None: orders name none.
         missing_item: the same for items; None: items are none of our business, and orders wait for none.
         billing: how posted orders are invoiced; None posts orders only.
         ownership: whose word each field of a document is.
@@ -69,6 +70,7 @@ class DeliveryOptions:
     sandbox: bool = False
     effective_from: date | None = None
     missing_customer: MissingMaster = MissingMaster.CREATE
+    missing_address: MissingMaster | None = None
     missing_item: MissingMaster | None = None
     billing: BillingPolicy | None = None
     ownership: Ownership = _DEFAULT_OWNERS
@@ -90,7 +92,11 @@ class DeliveryOptions:
     @property
     def masters(self) -> Mapping[DocumentKind, MissingMaster]:
         """What happens to missing masters, by kind; kinds that the workflow does not keep are left out."""
-        given = {DocumentKind.CUSTOMER: self.missing_customer, DocumentKind.ITEM: self.missing_item}
+        given = {
+            DocumentKind.CUSTOMER: self.missing_customer,
+            DocumentKind.ADDRESS: self.missing_address,
+            DocumentKind.ITEM: self.missing_item,
+        }
         return {kind: missing for kind, missing in given.items() if missing is not None}
 
     def missing(self, kind: DocumentKind) -> MissingMaster | None:

@@ -20,11 +20,13 @@ __all__ = ["HEADER_FIELDS", "LINE_FIELDS", "REFERENCES", "BodyError", "Builder",
 
 _COMMON = ("external_id", "event_id", "company", "id", "revision")
 _ORDER = ("order_number", "customer", "customer_name", "currency", "po_number", "payment_terms", "status", "amount")
+_PLACE = ("street", "city", "region", "postal_code", "country")
 _BILLED = ("order", "order_event_id", "invoice_date", "original_date")
 HEADER_FIELDS: Mapping[DocumentKind, frozenset[str]] = {
     DocumentKind.CUSTOMER: frozenset((*_COMMON, "code", "name", "country", "currency")),
+    DocumentKind.ADDRESS: frozenset((*_COMMON, "code", "customer", "name", "use", *_PLACE)),
     DocumentKind.ITEM: frozenset((*_COMMON, "sku", "name", "uom", "list_price", "currency")),
-    DocumentKind.SALES_ORDER: frozenset((*_COMMON, *_ORDER, "order_date")),
+    DocumentKind.SALES_ORDER: frozenset((*_COMMON, *_ORDER, "order_date", "bill_to", "ship_to")),
     DocumentKind.INVOICE: frozenset((*_COMMON, *_ORDER, *_BILLED)),
     DocumentKind.CREDIT_NOTE: frozenset((*_COMMON, *_ORDER, *_BILLED, "invoice")),
 }
@@ -40,6 +42,8 @@ LINE_FIELDS: Mapping[DocumentKind, frozenset[str]] = {
 
 REFERENCES = {
     "customer": DocumentKind.CUSTOMER,
+    "bill_to": DocumentKind.ADDRESS,
+    "ship_to": DocumentKind.ADDRESS,
     "order": DocumentKind.SALES_ORDER,
     "invoice": DocumentKind.INVOICE,
 }

@@ -257,8 +257,8 @@ def _check_kind(kind: DocumentKind, api: DocumentApi) -> None:
         raise ValueError(f"{where}: what is in the books is never changed; leave amend and cancel out")
     if kind in MASTER_KINDS and api.cancel:
         raise ValueError(f"{where}.cancel: no {kind.value} is ever cancelled; leave it out")
-    if kind is DocumentKind.ITEM and api.amend:
-        raise ValueError(f"{where}.amend: an item is made once and never changed; leave it out")
+    if kind in MASTER_KINDS - {DocumentKind.CUSTOMER} and api.amend:
+        raise ValueError(f"{where}.amend: what is there belongs to the ERP's users and is never changed; leave it out")
     needed = () if kind in MASTER_KINDS else ("number", "currency", "amount", "lines")
     missing = [name for name in needed if getattr(api.shown, name) is None]
     if missing:

@@ -14,6 +14,7 @@ __all__ = ["PATHS", "from_json", "from_page", "request_body"]
 
 PATHS = {
     DocumentKind.CUSTOMER: "/v1/customers",
+    DocumentKind.ADDRESS: "/v1/addresses",
     DocumentKind.ITEM: "/v1/items",
     DocumentKind.SALES_ORDER: "/v1/sales-orders",
     DocumentKind.INVOICE: "/v1/invoices",

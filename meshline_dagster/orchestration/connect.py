@@ -1,6 +1,6 @@
 """From settings to things that talk: feeds and the ERP writer. Secrets are read here, inside the run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,7 +11,7 @@ from meshline_dagster.crm.filedrop import FileDropFeed
 from meshline_dagster.crm.protocol import Feed
 from meshline_dagster.crm.salesforce import SalesforceFeed
 from meshline_dagster.crm.salesforce_deletes import SalesforceDeletesFeed
-from meshline_dagster.crm.salesforce_objects import snake_case
+from meshline_dagster.crm.salesforce_objects import ADDRESS_FIELDS, DEFAULT_FIELDS, ITEM_FIELDS, snake_case
 from meshline_dagster.crm.salesforce_session import SalesforceSession
 from meshline_dagster.erp.protocol import ErpWriter
 from meshline_dagster.erp.rest import RestErpWriter
@@ -50,7 +50,11 @@ class FeedSpec:
 
 def feed_specs(settings: SyncSettings) -> list[FeedSpec]:
     """Every feed of a sync, parents before children."""
-    return [spec for source in settings.sources for spec in _specs(source)]
+    more: dict[str, tuple[str, ...]] = {
+        "Account": ADDRESS_FIELDS if settings.policy.missing_address else (),
+        "Product2": ITEM_FIELDS if settings.policy.missing_item else (),
+    }
+    return [spec for source in settings.sources for spec in _specs(source, more)]
 
 
 def connect_writer(settings: SyncSettings) -> ErpWriter:
@@ -80,11 +84,11 @@ def connect_writer(settings: SyncSettings) -> ErpWriter:
     )
 
 
-def _specs(source: SalesforceSource | FileDropSource) -> list[FeedSpec]:
+def _specs(source: SalesforceSource | FileDropSource, more: Mapping[str, tuple[str, ...]]) -> list[FeedSpec]:
     if isinstance(source, FileDropSource):
         return [_file_drop(source, name) for name in source.objects]
     session = _SharedSession(source)
-    return [_salesforce(source, session, name) for name in source.objects] + [
+    return [_salesforce(source, session, name, more.get(name, ())) for name in source.objects] + [
         _deletes(source, session, name) for name in source.deletes
     ]
 
@@ -108,14 +112,15 @@ class _SharedSession:
         return self._session
 
 
-def _salesforce(source: SalesforceSource, session: _SharedSession, name: str) -> FeedSpec:
+def _salesforce(source: SalesforceSource, session: _SharedSession, name: str, more: tuple[str, ...]) -> FeedSpec:
+    fields = (*DEFAULT_FIELDS[name], *more) if more else None
     return FeedSpec(
         name=f"{source.instance}/{snake_case(name)}",
         instance=source.instance,
         kind="salesforce",
         object_name=name,
         view=f"salesforce__{snake_case(name)}",
-        connect=lambda: SalesforceFeed(session(), name, instance=source.instance),
+        connect=lambda: SalesforceFeed(session(), name, instance=source.instance, fields=fields),
     )
 
 

@@ -182,6 +182,7 @@ class PolicySettings(DocumentSettings):
     Attributes:
         coalesce: send only the newest of an order's states that were never sent.
         missing_customer: ``create`` makes a customer that the ERP lacks; ``exception`` only looks for it, and asks a person.
+        missing_address: the same for the billing and shipping address of an account, which orders then name; left out, orders name none.
         missing_item: the same for an item, which goes by its sku and is looked for in any case; left out, orders wait for no item, and
             what the ERP does not know it refuses.
     """
@@ -192,6 +193,7 @@ class PolicySettings(DocumentSettings):
     tax_code: str = "standard"
     selling_entity: str = "main"
     missing_customer: MissingMaster = MissingMaster.CREATE
+    missing_address: MissingMaster | None = None
     missing_item: MissingMaster | None = None
     coalesce: bool = False
 
@@ -335,6 +337,7 @@ class SyncSettings(_Settings):
             tax_code=self.policy.tax_code,
             selling_entity=self.policy.selling_entity,
             items=self.policy.missing_item is not None,
+            addresses=self.policy.missing_address is not None,
         )
 
     def delivery(self) -> DeliveryOptions:
@@ -346,6 +349,7 @@ class SyncSettings(_Settings):
             sandbox=self.destination.sandbox,
             effective_from=self.effective_from,
             missing_customer=self.policy.missing_customer,
+            missing_address=self.policy.missing_address,
             missing_item=self.policy.missing_item,
             coalesce=self.policy.coalesce,
             billing=self.billing,

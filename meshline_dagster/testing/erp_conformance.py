@@ -9,8 +9,8 @@ ERP that may be written to (a sandbox server, a throw-away database):
             with my_server() as server:
                 yield MyControl(server)
 
-A test whose means the control does not list in ``can`` is skipped, and says so; so are those about items, invoices, credit notes and
-reversals where the writer does not declare them.
+A test whose means the control does not list in ``can`` is skipped, and says so; so are those about addresses, items, invoices, credit
+notes and reversals where the writer does not declare them.
 """
 
 import asyncio

@@ -19,7 +19,7 @@ Line = tuple[str, str, str]
 
 
 class Sample:
-    """One customer and one item, with as many orders, invoices and credit notes as asked for, under external ids that no other sample has.
+    """One customer with an address, and one item, with as many orders, invoices and credit notes as asked for, under external ids that no other sample has.
 
     Args:
         currency: of customer and orders.
@@ -35,6 +35,21 @@ class Sample:
         payload = {"code": code, "name": name, "country": None, "currency": self.currency}
         operation = "create" if version == 1 else "amend"
         return self._document(DocumentKind.CUSTOMER, "customer", operation, version, payload)
+
+    def address(self) -> Document:
+        """The document that creates an address of the customer."""
+        payload = {
+            "code": self._external_id(DocumentKind.ADDRESS, "address"),
+            "customer": self._external_id(DocumentKind.CUSTOMER, "customer"),
+            "name": "Acme",
+            "use": "ship_to",
+            "street": "Rådhuspladsen 1\n2. sal",
+            "city": "København",
+            "region": None,
+            "postal_code": "1550",
+            "country": "DK",
+        }
+        return self._document(DocumentKind.ADDRESS, "address", "create", 1, payload)
 
     def item(self) -> Document:
         """The document that creates an item under a sku that nobody else has."""

@@ -3,6 +3,7 @@
 import pytest
 
 from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument, Outcome
+from meshline_dagster.core.settle import difference
 from meshline_dagster.erp.protocol import ErpWriter
 from meshline_dagster.testing.erp_control import (
     ErpControl,
@@ -25,11 +26,12 @@ _ITEM, _ORDER = DocumentKind.ITEM, DocumentKind.SALES_ORDER
 class ErpMasterConformance(ErpFixtures):
     """Part of :class:`~meshline_dagster.testing.erp_conformance.ErpWriterConformance`."""
 
-    @pytest.fixture(params=["item"])
+    @pytest.fixture(params=["address", "item"])
     def master(self, request: pytest.FixtureRequest, control: ErpControl, sample: Sample) -> Document:
         """One that is not there yet; what it belongs to is."""
         document: Document = getattr(sample, request.param)()
         need_operation(control, document)
+        run(control.writer(), lambda writer: settle(writer, sample.customer()))
         return document
 
     def test_a_master_is_found_as_soon_as_it_is_made(self, control: ErpControl, master: Document) -> None:
@@ -105,3 +107,32 @@ class ErpMasterConformance(ErpFixtures):
 
         [found] = run(control.writer(), work)
         assert item.external_id in {line.sku for line in found.lines}
+
+    def test_an_order_may_name_the_addresses_of_its_customer(
+        self, control: ErpControl, sample: Sample, lines: list[Line]
+    ) -> None:
+        """And is the same document as without."""
+        address = sample.address()
+        need_operation(control, address)
+        order = sample.order(1, lines, bill_to=address.external_id, ship_to=address.external_id)
+
+        async def work(writer: ErpWriter) -> tuple[list[ErpDocument], list[ErpDocument]]:
+            await settle(writer, sample.customer(), address, order)
+            return await find_one(writer, address), await find_one(writer, order)
+
+        [there], [found] = run(control.writer(), work)
+        assert there.customer in {None, sample.customer().external_id}
+        assert difference(_ORDER, order.payload, found) is None
+
+    def test_an_address_of_an_unknown_customer_is_rejected(self, control: ErpControl, sample: Sample) -> None:
+        """With the field; nothing is left behind."""
+        address = sample.address()
+        need_operation(control, address)
+
+        async def work(writer: ErpWriter) -> tuple[Answer, list[ErpDocument]]:
+            return await post_one(writer, address), await find_one(writer, address)
+
+        answer, found = run(control.writer(), work)
+        assert answer.outcome is Outcome.REJECTED
+        assert "customer" in (answer.field or "")
+        assert found == []

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 from meshline_dagster.core.billing import left_of, over_credited
 from meshline_dagster.core.documents import (
@@ -134,7 +135,7 @@ class MemoryErp:
         return Answer(Outcome.REJECTED, message=f"there is no document {document.erp_id}", field="erp_id")
 
     def _refusal(self, document: Document) -> Answer | None:
-        if document.kind in MASTER_KINDS:
+        if document.kind in {DocumentKind.CUSTOMER, DocumentKind.ITEM}:
             return None
         if document.kind is DocumentKind.CREDIT_NOTE:
             return self._credit_refusal(document)
@@ -143,7 +144,14 @@ class MemoryErp:
             return Answer(Outcome.REJECTED, message="unknown order", field="order", absent=order)
         if not self.shown(DocumentKind.CUSTOMER, customer := document.payload["customer"]):
             return Answer(Outcome.REJECTED, message="unknown customer", field="customer", absent=customer)
-        for place, line in enumerate(document.payload["lines"]):
+        return self._unknown_master(document.payload)
+
+    def _unknown_master(self, payload: Mapping[str, Any]) -> Answer | None:
+        """Of the addresses and items that a document names."""
+        for use in ("bill_to", "ship_to"):
+            if payload.get(use) is not None and not self.of(DocumentKind.ADDRESS, payload[use]):
+                return Answer(Outcome.REJECTED, message=f"unknown address {payload[use]}", field=use)
+        for place, line in enumerate(payload.get("lines", ())):
             if self.skus is not None and not self.of(DocumentKind.ITEM, line["sku"]):
                 return Answer(Outcome.REJECTED, message=f"unknown item {line['sku']}", field=f"lines[{place}].sku")
         return None
@@ -174,7 +182,7 @@ class MemoryErp:
             event_id=document.event_id,
         )
         if document.kind in MASTER_KINDS:
-            return base
+            return replace(base, customer=document.payload.get("customer"))
         lines = tuple(
             ErpLine(line["sku"], Decimal(line["quantity"]), Decimal(line["unit_price"]), Decimal(line["amount"]))
             for line in payload["lines"]

@@ -133,6 +133,7 @@ _POLICY = pa.schema(
         ("tax_code", pa.string()),
         ("selling_entity", pa.string()),
         ("items", pa.bool_()),
+        ("addresses", pa.bool_()),
     ]
 )
 _BILLING_TERMS = pa.schema([("today", pa.date32()), ("invoice_trigger", pa.string()), ("invoices_from", pa.date32())])

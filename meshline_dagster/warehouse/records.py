@@ -50,6 +50,7 @@ class Policy:
         lines_limit: how long an order waits for its lines before a person is asked.
         customer_limit: the same for its customer.
         items: orders wait for the items that they name.
+        addresses: orders name the addresses of their customer, and wait for them.
         default_currency: fills a missing currency; None: a missing currency goes to review.
     """
 
@@ -60,6 +61,7 @@ class Policy:
     tax_code: str = "standard"
     selling_entity: str = "main"
     items: bool = False
+    addresses: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import pytest
 
 from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.errors import GateError
+from meshline_dagster.core.identity import external_id
 from meshline_dagster.core.postings import OutboxRow
 from meshline_dagster.delivery.options import MissingMaster, Mode
 from meshline_dagster.store.exceptions import exceptions
@@ -50,6 +51,28 @@ def order_of(number, *skus):
         order(number, sku=skus[0]),
         depends_on=(CUSTOMER, *(f"catalog/item/{sku}" for sku in skus)),
         customer_key=CUSTOMER,
+    )
+
+
+def address(customer_key=CUSTOMER):
+    key = "crm/billing_address/1"
+    code = external_id("address", key)
+    payload = {
+        "code": code,
+        "customer": external_id("customer", customer_key),
+        "name": "Acme",
+        "use": "bill_to",
+        "city": "Rome",
+    }
+    return replace(
+        item("A"),
+        event_id="a" * 64,
+        entity_key=key,
+        document_kind=DocumentKind.ADDRESS,
+        external_id=code,
+        depends_on=(customer_key,),
+        customer_key=customer_key,
+        payload=payload,
     )
 
 
@@ -127,6 +150,32 @@ def test_a_customer_under_a_partys_code_is_used_where_it_is_there(ops):
     plan_rows(ops, [party])
     assert run(ops, MemoryWriter(erp)).outcomes == {"exists": 1}
     assert erp.writes == []
+
+
+def test_an_address_waits_for_its_customer_and_its_order_for_both(ops):
+    busy = {external_id("customer", CUSTOMER)}
+    erp = MemoryErp(faults=lambda document: Fault.BUSY if document.external_id in busy else None)
+    named = order_of(1, "A")
+    named = replace(
+        named, depends_on=(CUSTOMER, address().entity_key), payload={**named.payload, "bill_to": address().external_id}
+    )
+    plan_rows(ops, [named, address(), customer()])
+    kept = replace(OPTIONS, missing_address=MissingMaster.CREATE, patience=0.0)
+    run(ops, MemoryWriter(erp), kept)
+    assert erp.writes == []
+    busy.clear()
+    later = datetime.now(UTC) + timedelta(hours=1)
+    run(ops, MemoryWriter(erp), replace(kept, patience=5.0), clock=lambda: later)
+    assert [one.kind for one in erp.writes] == [DocumentKind.CUSTOMER, DocumentKind.ADDRESS, ORDER]
+
+
+def test_an_address_that_may_not_be_made_is_asked_for(ops):
+    plan_rows(ops, [customer(), address()])
+    run(ops, MemoryWriter(MemoryErp()), replace(OPTIONS, missing_address=MissingMaster.EXCEPTION, patience=0.5))
+    with ops.read() as connection:
+        [found] = exceptions(connection)
+    assert (found.code, found.entity_key) == ("missing_in_erp", address().entity_key)
+    assert "Enter the address at its customer" in found.fix
 
 
 class CustomersOnly(MemoryWriter):

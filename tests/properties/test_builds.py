@@ -17,7 +17,7 @@ from tests.integration.warehouse.recorded import MemoryWarehouse
 from tests.properties.worlds import History, histories
 
 EXAMPLES = int(os.environ.get("MESHLINE_EXAMPLES", "20"))
-POLICY = Policy(lines_limit=timedelta(days=1), customer_limit=timedelta(days=2), items=True)
+POLICY = Policy(lines_limit=timedelta(days=1), customer_limit=timedelta(days=2), items=True, addresses=True)
 MARTS = ("marts.canonical_events", "marts.event_dispositions", "marts.outbox", "marts.fct_exceptions")
 
 pytestmark = pytest.mark.timeout(600 if EXAMPLES <= 100 else 0)

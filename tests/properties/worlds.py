@@ -66,6 +66,8 @@ _accounts = st.builds(
     st.sampled_from(["A1", "A2"]),
     _stamps,
     Name=_mostly("Acme", "Acme & Co"),
+    BillingCity=_mostly("Rome", None),
+    ShippingCity=_mostly(None, "Oslo"),
     IsDeleted=_mostly(False, False, True),
 )
 _deletions = st.builds(deal_deleted, st.sampled_from(_DEALS), _stamps)

@@ -84,7 +84,7 @@ BODY = f"{CREATE}/body"
         (f"{BODY}/currency", {"from": "currancy"}, "create.body.currency.from: there is no field 'currancy'"),
         (f"{BODY}/currency", {"from": "currency", "as": "float"}, "create.body.currency.as"),
         (f"{BODY}/currency", {"from": "currency", "ass": "text"}, "create.body.currency.ass"),
-        (f"{BODY}/currency", {"from": "currency", "as": "erp_id"}, "only customer, order, invoice"),
+        (f"{BODY}/currency", {"from": "currency", "as": "erp_id"}, "only customer, bill_to, ship_to, order, invoice"),
         (f"{BODY}/currency", {"from": "currency", "format": "%d"}, "only {as: date} has one"),
         (f"{BODY}/currency", {"from": "currency", "map": {"EUR": 1}, "as": "number"}, "no `as` beside it"),
         (f"{BODY}/currency", {"from": "amount", "as": "number", "suffix": "x"}, "neither prefix nor suffix"),

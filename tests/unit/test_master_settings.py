@@ -6,7 +6,9 @@ from pydantic import ValidationError
 
 from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.identity import external_id, is_our_name
+from meshline_dagster.crm.salesforce_objects import DEFAULT_FIELDS
 from meshline_dagster.delivery.options import MissingMaster
+from meshline_dagster.orchestration.connect import feed_specs
 from meshline_dagster.orchestration.settings import SyncSettings
 from tests.integration.erp.test_configured_conformance import CONFIGURED
 
@@ -35,6 +37,29 @@ def configured(*kinds):
     }
 
 
+def test_no_addresses_are_kept_unless_they_are_asked_for():
+    assert settings({}).policy_of_rules().addresses is False
+    told = settings({"missing_address": "exception"})
+    assert told.delivery().missing(DocumentKind.ADDRESS) is MissingMaster.EXCEPTION
+    assert told.policy_of_rules().addresses is True
+
+
+@pytest.mark.parametrize(
+    ("policy", "of", "more"),
+    [
+        ({}, None, ()),
+        ({"missing_address": "create"}, "Account", ("BillingStreet", "ShippingCountry")),
+        ({"missing_item": "create"}, "Product2", ("QuantityUnitOfMeasure", "List_Price__c")),
+    ],
+)
+def test_what_masters_need_is_read_where_they_are_kept(monkeypatch, policy, of, more):
+    for name in ("URL", "CLIENT_ID", "CLIENT_SECRET"):
+        monkeypatch.setenv(f"MESHLINE_CRM_{name}", "http://127.0.0.1:9")
+    for feed in feed_specs(settings(policy)):
+        read = feed.connect().wanted_fields
+        assert set(more) <= set(read) if feed.object_name == of else set(read) == {*DEFAULT_FIELDS[feed.object_name]}
+
+
 def test_no_items_are_kept_unless_they_are_asked_for():
     told = settings({})
     assert told.delivery().masters == {DocumentKind.CUSTOMER: MissingMaster.CREATE}
@@ -55,6 +80,9 @@ def test_an_erp_that_cannot_keep_items_is_refused_by_name_when_the_sync_is_loade
     with pytest.raises(ValidationError, match="erp does not declare that it can find item documents"):
         settings({"missing_item": "exception"}, configured())
     assert settings({"missing_item": "create"}, configured("item")).policy.missing_item
+    for destination in (TRYTON, configured("item")):
+        with pytest.raises(ValidationError, match="does not declare that it can find address documents"):
+            settings({"missing_address": "exception"}, destination)
 
 
 @pytest.mark.parametrize("how", ["amend", "cancel"])

@@ -2,11 +2,11 @@
     materialized='incremental', incremental_strategy='append', on_schema_change='fail', tags=['derive'],
     pre_hook="{{ delete_touched() }}"
 ) }}
--- Grain: one event to be posted: of an order, or the creation of a master (customer, item) that such an order names. Key: event_id.
+-- Grain: one event to be posted: of an order, or the creation of a master (customer, address, item) that such an order names. Key: event_id.
 -- Why: what delivery plans from. The payload is the target state as JSON text; every number is a string, so that it can be
 -- fingerprinted as it stands. Masters are created once: their id covers what they look like *now*, and delivery lets a second id for
--- a master that is under way or posted rest. A customer that an operator said to be a party of the ERP goes by that party's code. Items
--- are there where the policy wants them: one for each sku, whichever CRM names it.
+-- a master that is under way or posted rest. A customer that an operator said to be a party of the ERP goes by that party's code. Addresses
+-- and items are there where the policy wants them: an item once for each sku, whichever CRM names it.
 -- `operation` is a label; delivery derives its own from what it last posted.
 with touched as (
     select * from {{ ref('int_touched_entities') }}
@@ -59,7 +59,7 @@ line_sets as (
     group by event_lines.event_id
 ),
 
-orders as (
+order_contents as (
     select
         events.id as event_id,
         events.entity_key,
@@ -73,7 +73,14 @@ orders as (
             else 'amend'
         end as operation,
         case
-            when events.status = 'open' then list_concat([customers.customer_key], coalesce(line_sets.items, []))
+            when events.status = 'open' then list_filter(
+                list_concat(
+                    [customers.customer_key],
+                    case when policy.addresses then [customers.billing_key, customers.shipping_key] else [] end,
+                    coalesce(line_sets.items, [])
+                ),
+                lambda one: one is not null
+            )
             else cast([] as varchar[])
         end as depends_on,
         events.selling_entity,
@@ -81,7 +88,7 @@ orders as (
         events.amount,
         events.currency,
         events.booking_date as document_date,
-        cast(to_json(struct_pack(
+        struct_pack(
             order_number := events.source_document_id,
             customer := coalesce(parties.target_value, {{ external_id("'customer'", 'customers.customer_key') }}),
             customer_name := coalesce(customers.name, customers.customer_id),
@@ -92,12 +99,26 @@ orders as (
             status := events.status,
             amount := {{ decimal_text('events.amount') }},
             lines := coalesce(line_sets.lines, [])
-        )) as varchar) as payload
+        ) as content,
+        policy.addresses,
+        {{ external_id("'address'", 'customers.billing_key') }} as bill_to,
+        coalesce({{ external_id("'address'", 'customers.shipping_key') }}, {{ external_id("'address'", 'customers.billing_key') }}) as ship_to
     from events
+    cross join policy
     left join {{ ref('int_event_customers') }} as customers on events.id = customers.event_id
     left join line_sets on events.id = line_sets.event_id
     left join mappings as parties on parties.kind = 'party' and customers.customer_id = parties.source_value
     left join mappings as terms on terms.kind = 'payment_term' and events.payment_terms = terms.source_value
+),
+
+orders as (
+    select
+        * exclude (content, addresses, bill_to, ship_to),
+        case
+            when addresses then cast(to_json(struct_insert(content, bill_to := bill_to, ship_to := ship_to)) as varchar)
+            else cast(to_json(content) as varchar)
+        end as payload
+    from order_contents
 ),
 
 -- masters that any order to be posted names, also orders that this build leaves alone
@@ -153,6 +174,65 @@ customers as (
     left join mappings as parties on parties.kind = 'party' and states.customer_id = parties.source_value
 ),
 
+address_states as (
+    select
+        touched.entity_key,
+        touched.source,
+        touched.root_id as customer_id,
+        {{ entity_object('touched.entity_key') }} = 'billing_address' as is_billing,
+        {{ entity_key('touched.source', 'account', 'touched.root_id') }} as customer_key,
+        min(versions.valid_from) as first_seen,
+        max_by(struct_pack(name := versions.name, address := versions.address), versions.valid_from) as newest
+    from touched
+    inner join named on touched.entity_key = named.entity_key
+    inner join (
+        select source, customer_id, name, valid_from, 'billing_address' as object, billing_address as address
+        from {{ ref('int_customer_versions') }}
+        union all
+        select source, customer_id, name, valid_from, 'shipping_address', shipping_address
+        from {{ ref('int_customer_versions') }}
+    ) as versions
+        on touched.source = versions.source
+        and touched.root_id = versions.customer_id
+        and {{ entity_object('touched.entity_key') }} = versions.object
+    where touched.document_kind = 'address' and versions.address is not null
+    group by touched.entity_key, touched.source, touched.root_id
+),
+
+addresses as (
+    select
+        sha256({{ canonical_text([
+            'states.source', 'states.entity_key', "'address'", 'states.newest.name', 'states.newest.address.street',
+            'states.newest.address.city', 'states.newest.address.region', 'states.newest.address.postal_code',
+            'states.newest.address.country'
+        ]) }}) as event_id,
+        states.entity_key,
+        'address' as document_kind,
+        {{ external_id("'address'", 'states.entity_key') }} as external_id,
+        cast(1 as integer) as position,
+        states.first_seen as event_time,
+        'create' as operation,
+        [states.customer_key] as depends_on,
+        cast(null as varchar) as selling_entity,
+        states.customer_key,
+        cast(0 as decimal(38, 9)) as amount,
+        cast(null as varchar) as currency,
+        cast(null as date) as document_date,
+        cast(to_json(struct_pack(
+            code := {{ external_id("'address'", 'states.entity_key') }},
+            customer := coalesce(parties.target_value, {{ external_id("'customer'", 'states.customer_key') }}),
+            name := coalesce(states.newest.name, states.customer_id),
+            "use" := case when states.is_billing then 'bill_to' else 'ship_to' end,
+            street := states.newest.address.street,
+            city := states.newest.address.city,
+            region := states.newest.address.region,
+            postal_code := states.newest.address.postal_code,
+            country := states.newest.address.country
+        )) as varchar) as payload
+    from address_states as states
+    left join mappings as parties on parties.kind = 'party' and states.customer_id = parties.source_value
+),
+
 item_states as (
     select
         touched.entity_key,
@@ -204,6 +284,8 @@ final as (
     select * from orders
     union all by name
     select * from customers
+    union all by name
+    select * from addresses
     union all by name
     select * from items
 )

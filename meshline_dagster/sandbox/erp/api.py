@@ -1,4 +1,4 @@
-"""The sandbox ERP's data paths under ``/v1``: company, items, customers, sales orders, invoices, credit notes.
+"""The sandbox ERP's data paths under ``/v1``: company, items, customers, addresses, sales orders, invoices, credit notes.
 
 Every call is counted, may be struck by a planned fault, and needs the token.
 """
@@ -26,7 +26,7 @@ __all__ = ["Erp", "Handler", "counted", "data_routes"]
 
 _MOST_IDS = 1_000
 _CHANGEABLE = {"customers": "customer", "sales-orders": "sales_order"}
-_MADE = {**_CHANGEABLE, "items": "item", **ACCOUNTING}
+_MADE = {**_CHANGEABLE, "addresses": "address", "items": "item", **ACCOUNTING}
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""What the sandbox ERP accepts: the bodies of customers, items, sales orders, invoices and credit notes, checked before anything is written."""
+"""What the sandbox ERP accepts: the bodies of customers, addresses, items, sales orders, invoices and credit notes, checked before anything is written."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -7,11 +7,12 @@ from typing import Any
 
 from meshline_dagster.core.money import is_currency
 
-__all__ = ["Refused", "check_accounting", "check_customer", "check_item", "check_order"]
+__all__ = ["Refused", "check_accounting", "check_address", "check_customer", "check_item", "check_order"]
 
 _ID_CHARACTERS = 64
 _NAME_CHARACTERS = 500
 _SKU_CHARACTERS = 255
+_USES = ("bill_to", "ship_to")
 _STATUSES = frozenset({"open", "cancelled"})
 
 
@@ -42,6 +43,16 @@ def check_customer(body: Mapping[str, Any]) -> None:
     _check_text(body, "name", _NAME_CHARACTERS)
     if body.get("currency") is not None:
         _check_currency(body)
+
+
+def check_address(body: Mapping[str, Any]) -> None:
+    """Refuse an address without external id, customer or use, or one that says of no place where it is."""
+    _check_ids(body)
+    _check_text(body, "customer", _ID_CHARACTERS)
+    if body.get("use") not in _USES:
+        raise _invalid("use", f"use is bill_to or ship_to, not {body.get('use')!r}")
+    if not any(body.get(name) for name in ("street", "city", "postal_code")):
+        raise _invalid("street", "an address has a street, a city or a postal code")
 
 
 def check_item(body: Mapping[str, Any]) -> None:

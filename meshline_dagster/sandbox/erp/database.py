@@ -56,6 +56,7 @@ create table if not exists answer (
 
 _PREFIX = {
     "customer": ("c", "CU"),
+    "address": ("a", "AD"),
     "item": ("t", "IT"),
     "sales_order": ("o", "SO"),
     "invoice": ("i", "IN"),

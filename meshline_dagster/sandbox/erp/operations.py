@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from meshline_dagster.sandbox.erp.accounting import ACCOUNTING, check_document
-from meshline_dagster.sandbox.erp.bodies import Refused, check_customer, check_item, check_order
+from meshline_dagster.sandbox.erp.bodies import Refused, check_address, check_customer, check_item, check_order
 from meshline_dagster.sandbox.erp.database import Database, document
 
 __all__ = ["Call", "Operations", "Profile", "Reply"]
@@ -144,7 +144,11 @@ class Operations:
         if kind in ACCOUNTING.values():
             check_document(database, kind, body, items)
             return
-        check_order(body, items)
+        if kind == "address":
+            check_address(body)
+        else:
+            check_order(body, items)
+            _check_addresses(database, body)
         if not database.knows("customer", body["customer"]):
             raise Refused(422, "unknown_customer", f"unknown customer {body['customer']}", field="customer")
 
@@ -159,6 +163,14 @@ def _with_the_rest(given: Mapping[str, Any], have: Mapping[str, Any]) -> dict[st
             for line in given["lines"]
         ]
     return body
+
+
+def _check_addresses(database: Database, body: Mapping[str, Any]) -> None:
+    """An order may name addresses of its customer."""
+    for use in ("bill_to", "ship_to"):
+        name = body.get(use)
+        if name is not None and all(one["customer"] != body["customer"] for one in database.of("address", [str(name)])):
+            raise Refused(422, "unknown_address", f"{name} is no address of {body['customer']}", field=use)
 
 
 def _is_unicode(value: Any) -> bool:

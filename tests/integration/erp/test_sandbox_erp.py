@@ -234,6 +234,31 @@ def test_its_items_are_shown_and_another_is_taken_once_it_is_made(erp):
         assert client.post("/v1/sales-orders", json=body).status_code == 201
 
 
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"customer": "C2"}, "customer"),
+        ({"use": "home"}, "use"),
+        ({"city": None}, "street"),
+        ({"external_id": None}, "external_id"),
+    ],
+)
+def test_a_wrong_address_is_refused_with_its_field(erp, changes, field):
+    with erp() as client:
+        body = {"external_id": "A1", "customer": "C1", "use": "bill_to", "city": "Rome"}
+        call = client.post("/v1/addresses", json=body | changes)
+        assert (call.status_code, call.json()["error"]["field"]) == (422, field)
+
+
+def test_an_order_names_addresses_of_its_own_customer_only(erp):
+    with erp() as client:
+        client.post("/v1/customers", json=CUSTOMER | {"external_id": "C2"})
+        client.post("/v1/addresses", json={"external_id": "A1", "customer": "C2", "use": "bill_to", "city": "Rome"})
+        call = client.post("/v1/sales-orders", json=order(ship_to="A1"))
+        assert (call.status_code, call.json()["error"]["field"]) == (422, "ship_to")
+        assert client.post("/v1/sales-orders", json=order(customer="C2", ship_to="A1")).status_code == 201
+
+
 def test_a_planned_refusal_strikes_the_nth_write_only(erp):
     with erp() as client:
         plan(client, {"fault": "refuse", "status": 429, "retry_after": 3, "at": [2]})

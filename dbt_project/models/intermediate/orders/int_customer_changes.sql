@@ -15,5 +15,7 @@ select
     is_deleted,
     name,
     country,
-    currency
+    currency,
+    billing_address,
+    shipping_address
 from salesforce

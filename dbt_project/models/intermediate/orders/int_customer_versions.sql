@@ -36,7 +36,7 @@ intervals as (
 ),
 
 final as (
-    select source, customer_id, name, country, currency, valid_from, valid_to
+    select source, customer_id, name, country, currency, billing_address, shipping_address, valid_from, valid_to
     from intervals
     where not is_deleted
 )

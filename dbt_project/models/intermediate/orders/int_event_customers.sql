@@ -1,6 +1,7 @@
 -- Grain: event_id, events of touched entities that name a customer.
 -- Why: the customer that an order is for, an operator's mapping (two records, one customer) applied, with its name at the event, or
--- the first one known later: a customer that is renamed does not change what was posted before.
+-- the first one known later: a customer that is renamed does not change what was posted before. Of its addresses it is told which it
+-- had then; goods go where bills go unless the account says otherwise.
 with events as (
     select *
     from {{ ref('canonical_events') }}
@@ -31,7 +32,15 @@ named as (
         resolved.customer_id,
         {{ entity_key('resolved.source', 'account', 'resolved.customer_id') }} as customer_key,
         versions.customer_id is not null as is_landed,
-        versions.name
+        versions.name,
+        case
+            when versions.billing_address is not null
+                then {{ entity_key('resolved.source', 'billing_address', 'resolved.customer_id') }}
+        end as billing_key,
+        case
+            when versions.shipping_address is distinct from versions.billing_address and versions.shipping_address is not null
+                then {{ entity_key('resolved.source', 'shipping_address', 'resolved.customer_id') }}
+        end as shipping_key
     from resolved
     left join {{ ref('int_customer_versions') }} as versions
         on resolved.source = versions.source and resolved.customer_id = versions.customer_id

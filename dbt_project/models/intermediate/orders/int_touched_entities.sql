@@ -245,6 +245,16 @@ every_reason as (
     union all
     select {{ entity_key('source', 'account', 'customer_id') }}, 'customer', source, customer_id, by_replay from touched_customers
     union all
+    select {{ entity_key('touched_customers.source', 'billing_address', 'customer_id') }}, 'address', touched_customers.source, customer_id, by_replay
+    from touched_customers
+    cross join {{ source('ops', 'policy') }} as policy
+    where policy.addresses
+    union all
+    select {{ entity_key('touched_customers.source', 'shipping_address', 'customer_id') }}, 'address', touched_customers.source, customer_id, by_replay
+    from touched_customers
+    cross join {{ source('ops', 'policy') }} as policy
+    where policy.addresses
+    union all
     select {{ item_key('sku') }}, 'item', 'catalog', sku, by_replay from touched_items
     union all
     select entity_key, document_kind, source, root_id, by_replay

@@ -15,7 +15,9 @@ final as (
         coalesce(_deleted, false) or coalesce("IsDeleted", false) as is_deleted,
         nullif(trim("Name"), '') as name,
         nullif(trim("BillingCountry"), '') as country,
-        nullif(trim("CurrencyIsoCode"), '') as currency
+        nullif(trim("CurrencyIsoCode"), '') as currency,
+        {{ postal_address('Billing') }} as billing_address,
+        {{ postal_address('Shipping') }} as shipping_address
     from observations
 )
 
