@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -30,6 +31,8 @@ START = datetime(2017, 4, 1, tzinfo=UTC)
 OPTIONS = DeliveryOptions(
     destination="sandbox", company="1", mode=Mode.LIVE, sandbox=True, patience=60, max_attempts=99
 )
+BY_CHANCE = replace(OPTIONS, failures=99)
+"""Where faults are drawn, a few of them in a row are no outage."""
 CUSTOMER = "crm/account/1"
 LATE = 0.3
 SETTLE = timedelta(seconds=1.5)
@@ -95,12 +98,12 @@ def order(number, *, version=1, status="open"):
     )
 
 
-def run(store, url, rows, *, actor="run-1", **writer):
+def run(store, url, rows, *, actor="run-1", options=OPTIONS, **writer):
     rows = [customer(), *rows]
     touched = sorted({row.entity_key for row in rows})
-    plan(store, rows, touched=touched, options=OPTIONS, build_id=None, actor="test", now=datetime.now(UTC))
+    plan(store, rows, touched=touched, options=options, build_id=None, actor="test", now=datetime.now(UTC))
     erp = RestErpWriter(url, SecretStr("sandbox"), settle_after=SETTLE, **writer)
-    return asyncio.run(deliver(store, erp, OPTIONS, actor=actor))
+    return asyncio.run(deliver(store, erp, options, actor=actor))
 
 
 def states(store):
@@ -135,7 +138,7 @@ def test_hundreds_of_orders_are_there_once_whatever_goes_wrong(ops, serve_erp, p
     orders = [order(number) for number in range(300)]
     with serve_erp(profile) as url:
         plan_faults(url, *faults_of_every_kind())
-        report = run(ops, url, orders, profile=profile)
+        report = run(ops, url, orders, options=BY_CHANCE, profile=profile)
         rules = httpx.get(f"{url}/control/faults").json()
         counted = oracle(url)
     assert report.waiting == 0
@@ -155,8 +158,8 @@ def test_amendments_and_cancellations_take_effect_once_whatever_goes_wrong(ops, 
     with serve_erp(profile) as url:
         run(ops, url, first, profile=profile)
         plan_faults(url, *faults_of_every_kind())
-        run(ops, url, first + amended, actor="run-2", profile=profile)
-        run(ops, url, first + amended + cancelled, actor="run-3", profile=profile)
+        run(ops, url, first + amended, actor="run-2", options=BY_CHANCE, profile=profile)
+        run(ops, url, first + amended + cancelled, actor="run-3", options=BY_CHANCE, profile=profile)
         counted = oracle(url)
     assert states(ops) == {"posted": 121}
     assert counted["duplicates"] == []
@@ -178,7 +181,7 @@ def test_two_runs_at_the_same_time_post_every_order_once_through_faults(ops, ser
         async def both():
             token = SecretStr("sandbox")
             writers = [RestErpWriter(url, token, profile="lookup_only", settle_after=SETTLE) for _ in range(2)]
-            runs = [deliver(ops, one, OPTIONS, actor=f"run-{place}") for place, one in enumerate(writers)]
+            runs = [deliver(ops, one, BY_CHANCE, actor=f"run-{place}") for place, one in enumerate(writers)]
             await asyncio.gather(*runs)
 
         asyncio.run(both())
