@@ -95,6 +95,7 @@ def finding_for(row: Posting, settled: Settled) -> Finding:
     """The exception that a problem becomes."""
     code = settled.problem or settled.outcome
     is_refused_document = code == "rejected" and row.document_kind in ACCOUNTING_KINDS
+    is_refused_payment = code == "rejected" and row.document_kind is DocumentKind.PAYMENT
     fix = _REFUSED_DOCUMENT if is_refused_document else _FIX.get(code, _DIFFERENT).format(key=row.key)
     if code == "missing_in_erp":
         fix = {DocumentKind.ITEM: _MISSING_ITEM, DocumentKind.ADDRESS: _MISSING_ADDRESS}.get(row.document_kind, fix)
@@ -105,7 +106,7 @@ def finding_for(row: Posting, settled: Settled) -> Finding:
         title=f"{row.document_kind.value} {row.external_id} of {row.entity_key}: {code.replace('_', ' ')}",
         detail=settled.message or code,
         fix=fix,
-        owner="finance" if is_refused_document else _OWNERS.get(code, "integrations"),
+        owner="finance" if is_refused_document or is_refused_payment else _OWNERS.get(code, "integrations"),
         priority="P2" if code in _CAN_WAIT else "P1",
         entity_key=row.entity_key,
         event_id=row.event_id,

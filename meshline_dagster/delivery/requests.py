@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from meshline_dagster.core.documents import ACCOUNTING_KINDS, Answer, Document, ErpDocument, Outcome
+from meshline_dagster.core.documents import BOOKED_KINDS, Answer, Document, ErpDocument, Outcome
 from meshline_dagster.core.errors import GateError, MeshlineError, PlanChangedError
 from meshline_dagster.core.identity import sha256_hex
 from meshline_dagster.core.ledger import PostingState
@@ -268,8 +268,8 @@ def _matched(document: Document, there: Sequence[ErpDocument]) -> Answer:
 
 
 def _previous(row: Posting, before: Mapping[str, Posting]) -> Posting | None:
-    """The state that this one follows; an accounting document follows none of its kind."""
-    return None if row.document_kind in ACCOUNTING_KINDS else before.get(row.entity_key)
+    """The state that this one follows; what is booked once follows none of its kind."""
+    return None if row.document_kind in BOOKED_KINDS else before.get(row.entity_key)
 
 
 def _document(row: Posting, previous: Posting | None, partial: PartialPolicy) -> Document | None:

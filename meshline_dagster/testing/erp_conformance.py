@@ -9,8 +9,8 @@ ERP that may be written to (a sandbox server, a throw-away database):
             with my_server() as server:
                 yield MyControl(server)
 
-A test whose means the control does not list in ``can`` is skipped, and says so; so are those about addresses, items, invoices and credit
-notes where the writer does not declare them.
+A test whose means the control does not list in ``can`` is skipped, and says so; so are those about addresses, items, invoices, credit
+notes and payments where the writer does not declare them.
 """
 
 import asyncio
@@ -33,6 +33,7 @@ from meshline_dagster.testing.erp_control import (
 from meshline_dagster.testing.erp_documents import Line, Sample
 from meshline_dagster.testing.erp_failures import ErpFailureConformance
 from meshline_dagster.testing.erp_masters import ErpMasterConformance
+from meshline_dagster.testing.erp_payments import ErpPaymentConformance
 
 __all__ = ["PRICES", "UNICODE", "ErpControl", "ErpWriterConformance"]
 
@@ -46,7 +47,9 @@ _ORDER, _CUSTOMER = DocumentKind.SALES_ORDER, DocumentKind.CUSTOMER
 _ABSENT_IDS = 250
 
 
-class ErpWriterConformance(ErpFailureConformance, ErpMasterConformance, ErpAccountingConformance):
+class ErpWriterConformance(
+    ErpFailureConformance, ErpMasterConformance, ErpAccountingConformance, ErpPaymentConformance
+):
     """Subclass it, and give it a ``control``."""
 
     def test_it_keeps_the_protocol(self, control: ErpControl) -> None:
