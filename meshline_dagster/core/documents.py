@@ -1,7 +1,7 @@
 """What we ask of an ERP and what it answered, in words that fit every ERP.
 
-A *document* is the target state of one master (a customer, one of its addresses, an item) or of one sales order, or an accounting document: an invoice, or the
-credit note that reverses lines of one. It is built from the ledger's payload, so that what is sent is exactly what was fingerprinted.
+A *document* is the target state of one master (a customer, one of its addresses, an item) or of one sales order, or what is booked once: an invoice, the
+credit note that reverses lines of one, or a payment. It is built from the ledger's payload, so that what is sent is exactly what was fingerprinted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,7 @@ from typing import Any
 
 __all__ = [
     "ACCOUNTING_KINDS",
+    "BOOKED_KINDS",
     "MASTER_KINDS",
     "REVERSE",
     "Answer",
@@ -35,10 +36,16 @@ class DocumentKind(StrEnum):
     SALES_ORDER = "sales_order"
     INVOICE = "invoice"
     CREDIT_NOTE = "credit_note"
+    PAYMENT = "payment"
 
 
 ACCOUNTING_KINDS = frozenset({DocumentKind.INVOICE, DocumentKind.CREDIT_NOTE})
-"""What is created once and never changed: a correction is a credit note, and perhaps another invoice."""
+"""What follows from orders, is created once and never changed: a correction is a credit note, and perhaps another invoice."""
+
+BOOKED_KINDS = ACCOUNTING_KINDS | {DocumentKind.PAYMENT}
+"""What is created once and never changed, superseded or coalesced: each stands for itself and is no state of anything. A payment is an
+entity of its own, so that one which is refused holds no other.
+"""
 
 MASTER_KINDS = frozenset({DocumentKind.CUSTOMER, DocumentKind.ADDRESS, DocumentKind.ITEM})
 """What orders wait for. Made once, where it is missing; from then on it belongs to the ERP's users, and nothing of it is overwritten."""
@@ -86,7 +93,8 @@ class Document:
             list_price, currency`` (the price and its currency are null where nobody knows them); for an invoice: as for a sales order with
             ``invoice_date (accounting date), original_date (before closed periods), order (external id), order_event_id`` instead of
             ``order_date``; for a credit note: as for an invoice with
-            ``invoice`` (external id of what it reverses) and, in each line, ``invoice_line``: its amounts are positive and taken back.
+            ``invoice`` (external id of what it reverses) and, in each line, ``invoice_line``: its amounts are positive and taken back;
+            for a payment: ``customer, currency, amount, payment_date, reference, invoice (external id of what it pays, or null), status (open)``.
         erp_id: the ERP's own id: of the document to reverse; or of one that is known to be there in part, so that a list that does not show it
             lags; else None.
     """
@@ -145,6 +153,7 @@ class ErpDocument:
         amount: ex tax, in ``currency``; zero for masters.
         stamp: when it last changed, UTC.
         reverses: of a credit note, the external id of its invoice, where the ERP keeps it; else None.
+        pays: of a payment, the external id of the invoice that it pays, where the ERP keeps it; else None.
         order: of an invoice or credit note, the external id of its order, where the ERP keeps it; else None.
     """
 
@@ -162,6 +171,7 @@ class ErpDocument:
     lines: tuple[ErpLine, ...] = ()
     reverses: str | None = None
     order: str | None = None
+    pays: str | None = None
     raw: Mapping[str, Any] = default(default_factory=dict)
 
 

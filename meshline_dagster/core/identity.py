@@ -23,7 +23,14 @@ __all__ = [
 ]
 
 _EXTERNAL_ID_DIGITS = 20
-_PREFIXES = {"customer": "MLC", "address": "MLA", "sales_order": "MLO", "invoice": "MLI", "credit_note": "MLN"}
+_PREFIXES = {
+    "customer": "MLC",
+    "address": "MLA",
+    "sales_order": "MLO",
+    "invoice": "MLI",
+    "credit_note": "MLN",
+    "payment": "MLP",
+}
 
 
 def canonical_json(value: Any) -> bytes:
@@ -62,7 +69,7 @@ def posting_key(destination: str, event_id: str, revision: int) -> str:
 def external_id(document_kind: str, entity_key: str, event_id: str | None = None) -> str:
     """The name that a document of ours carries in the ERP, at most 30 characters.
 
-    It is a function of entity and document kind, and of the event for what an entity has many of (invoices, credit notes): no
+    It is a function of entity and document kind, and of the event for what an entity has many of (invoices, credit notes, payments): no
     revision, so that a look-up after any failure finds the one document that may exist.
     """
     digest = sha256_hex(canonical_json([document_kind, entity_key, *([] if event_id is None else [event_id])]))

@@ -13,6 +13,8 @@ Rules, in order, for each event of an entity as the outbox has it now:
   superseded at once when the ledger has moved past its time; in every other state it is a *conflict*: never sent;
 - in the ledger, not sent, and no longer derived: superseded.
 
+What is booked once (a payment) is no state of its entity: none of them is late, and none supersedes or amends another.
+
 What the workflow shadowed is released when it goes live, also of entities that the build left alone: nothing about them has changed.
 """
 
@@ -23,7 +25,7 @@ from decimal import Decimal
 from typing import Any
 
 from meshline_dagster.core.approvals import CANCEL
-from meshline_dagster.core.documents import MASTER_KINDS, DocumentKind
+from meshline_dagster.core.documents import BOOKED_KINDS, MASTER_KINDS, DocumentKind
 from meshline_dagster.core.identity import fingerprint
 from meshline_dagster.core.ledger import BY_HAND, PostingState
 from meshline_dagster.core.restatements import amendment_id
@@ -86,6 +88,7 @@ class KnownPosting:
     state: PostingState
     cause: str = ""
     operation: str = ""
+    document_kind: DocumentKind = DocumentKind.SALES_ORDER
 
     @property
     def is_frozen(self) -> bool:
@@ -112,7 +115,7 @@ class EntityPlan:
         insert: new ledger rows; one with the cause :data:`RESTATED` is a restatement candidate.
         supersede: ``(posting id, cause)`` of rows that will not be sent.
         release: ids of shadowed rows that are planned now.
-        restatements: masters posted, and events closed by hand, whose derivation differs today: nothing of ours amends those.
+        restatements: masters and payments posted, and events closed by hand, whose derivation differs today: nothing of ours amends those.
         conflicts: events under way whose derivation differs today.
     """
 
@@ -175,8 +178,8 @@ def plan_entity(
 
 
 def _is_for_people(row: OutboxRow, have: KnownPosting) -> bool:
-    """It would be posted differently today, and nothing of ours amends it: a master, or what an operator dealt with himself."""
-    ours = have.state is _S.POSTED and row.document_kind not in MASTER_KINDS
+    """It would be posted differently today, and nothing of ours amends it: a master, a payment, or what an operator dealt with himself."""
+    ours = have.state is _S.POSTED and row.document_kind not in MASTER_KINDS | BOOKED_KINDS
     return not ours and have.fingerprint != fingerprint(row.payload)
 
 
@@ -248,7 +251,8 @@ def _create_only(ordered: list[OutboxRow], ledger: Mapping[str, KnownPosting]) -
 def _standing(ledger: Iterable[KnownPosting]) -> KnownPosting | None:
     """The newest state that has reached, or may have reached, the ERP: by us, or by an operator's hand."""
     stays = _NEVER_SENT | {_S.REJECTED, _S.SUPERSEDED}
-    gone = [posting for posting in ledger if posting.state not in stays or posting.is_frozen]
+    states = [posting for posting in ledger if posting.document_kind not in BOOKED_KINDS]
+    gone = [posting for posting in states if posting.state not in stays or posting.is_frozen]
     return max(gone, key=lambda posting: (posting.event_time, posting.id), default=None)
 
 

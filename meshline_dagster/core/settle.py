@@ -241,7 +241,7 @@ def _absent(attempts: int, max_attempts: int, *, left: str) -> Settled:
 def difference(kind: DocumentKind, payload: Mapping[str, Any], document: ErpDocument) -> str | None:
     """The first field in which the ERP's document differs from what was meant; None when they agree.
 
-    Compared for orders, invoices and credit notes: status, the order and the invoice that it belongs to, currency, amount and, while
+    Compared for orders, invoices and credit notes (a payment has no lines, and a customer whose it is): status, the order and the invoice that it belongs to, currency, amount and, while
     open, the lines by sku, quantity and amount, as the ERP may split or merge nothing of them. What a master says belongs to the ERP once it exists.
     """
     if kind in MASTER_KINDS:
@@ -250,11 +250,17 @@ def difference(kind: DocumentKind, payload: Mapping[str, Any], document: ErpDocu
         return "status"
     if document.status == "cancelled":
         return None
-    for field, shown in (("invoice", document.reverses), ("order", document.order), ("currency", document.currency)):
+    invoice = document.pays if kind is DocumentKind.PAYMENT else document.reverses
+    shown_fields = [("invoice", invoice), ("order", document.order), ("currency", document.currency)]
+    if kind is DocumentKind.PAYMENT:
+        shown_fields.append(("customer", document.customer))
+    for field, shown in shown_fields:
         if shown is not None and shown != payload.get(field):
             return field
     if document.amount != Decimal(payload["amount"]):
         return "amount"
-    meant = sorted((line["sku"], Decimal(line["quantity"]), Decimal(line["amount"])) for line in payload["lines"])
+    meant = sorted(
+        (line["sku"], Decimal(line["quantity"]), Decimal(line["amount"])) for line in payload.get("lines", ())
+    )
     there = sorted((line.sku, line.quantity, line.amount) for line in document.lines)
     return "lines" if document.lines and meant != there else None

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from meshline_dagster.core.documents import ACCOUNTING_KINDS, MASTER_KINDS, DocumentKind
+from meshline_dagster.core.documents import BOOKED_KINDS, MASTER_KINDS, DocumentKind
 from meshline_dagster.core.errors import RefusedError
 from meshline_dagster.core.foreign import cause_of_retry
 from meshline_dagster.core.ledger import CLOSED_ABSENT, CLOSED_IN_ERP, PostingState
@@ -88,7 +88,7 @@ def close(
             f"{row.external_id} is a master ({row.document_kind.value}), and the orders that name it wait until it is posted: create it in the ERP under this code, then "
             f"`meshline postings retry {key} --reason TEXT`, which finds it there"
         )
-    is_state = row.document_kind not in ACCOUNTING_KINDS  # an order's own document says nothing of its invoices
+    is_state = row.document_kind not in BOOKED_KINDS  # an order's own document says nothing of its invoices
     known = (
         erp_id
         or row.erp_id

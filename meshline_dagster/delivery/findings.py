@@ -141,9 +141,11 @@ def finding_for(row: Posting, settled: Settled) -> Finding:
     """The exception that a problem becomes."""
     code = settled.problem or settled.outcome
     is_refused_document = code == "rejected" and row.document_kind in ACCOUNTING_KINDS
+    is_refused_payment = code == "rejected" and row.document_kind is DocumentKind.PAYMENT
     is_reversal = row.operation == REVERSE
     in_books = books_fix(code, row.document_kind)
-    is_for_finance = is_refused_document or is_reversal or (in_books is not None and code != "attempts_used_up")
+    is_for_finance = is_refused_document or is_refused_payment or is_reversal
+    is_for_finance |= in_books is not None and code != "attempts_used_up"
     fix = in_books or _FIX.get(code, _DIFFERENT)
     if is_reversal:
         fix = _REVERSAL

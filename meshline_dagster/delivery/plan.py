@@ -194,7 +194,7 @@ def _restatement(row: OutboxRow, options: DeliveryOptions) -> Finding:
         origin="delivery",
         code="restatement_candidate",
         title=f"{row.entity_key} would be posted differently today",
-        detail="The customer or item is posted, or the event is closed by hand, and frozen; rules, mappings or code have changed since.",
+        detail="It is a master or a payment and posted, or the event is closed by hand, and frozen; rules, mappings or code have changed since.",
         fix="Compare the ERP document with the event. If the new derivation is right, have finance amend the document in the ERP, and the "
         f"CRM say the same; then `meshline exceptions resolve {key} --reason TEXT`.",
         owner="finance",

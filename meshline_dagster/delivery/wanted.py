@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from meshline_dagster.core.documents import (
-    ACCOUNTING_KINDS,
+    BOOKED_KINDS,
     MASTER_KINDS,
     REVERSE,
     Answer,
@@ -61,12 +61,12 @@ def matched(document: Document, there: Sequence[ErpDocument]) -> Answer:
 
 
 def previous_of(row: Posting, before: Mapping[str, Posting]) -> Posting | None:
-    """The state that this one follows; an accounting document follows none of its kind.
+    """The state that this one follows; what is booked once follows none of its kind.
 
     Args:
         before: the last posted row of each entity that has one.
     """
-    return None if row.document_kind in ACCOUNTING_KINDS else before.get(row.entity_key)
+    return None if row.document_kind in BOOKED_KINDS else before.get(row.entity_key)
 
 
 def needless(row: Posting, payload: Mapping[str, Any], previous: Posting | None) -> str | None:

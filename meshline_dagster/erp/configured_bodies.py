@@ -29,6 +29,9 @@ HEADER_FIELDS: Mapping[DocumentKind, frozenset[str]] = {
     DocumentKind.SALES_ORDER: frozenset((*_COMMON, *_ORDER, "order_date", "bill_to", "ship_to")),
     DocumentKind.INVOICE: frozenset((*_COMMON, *_ORDER, *_BILLED)),
     DocumentKind.CREDIT_NOTE: frozenset((*_COMMON, *_ORDER, *_BILLED, "invoice")),
+    DocumentKind.PAYMENT: frozenset(
+        (*_COMMON, "customer", "currency", "amount", "payment_date", "reference", "invoice")
+    ),
 }
 """What a body can take from a document of each kind."""
 

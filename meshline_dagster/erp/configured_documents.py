@@ -70,7 +70,8 @@ def compile_shown(kind: DocumentKind, shown: Shown, formats: Formats) -> Reader:
             amount=Decimal(0) if amount is None else _there(amount(row), f"{where}.amount"),
             document_date=None if day is None else day(row),
             lines=() if lines is None else lines(row),
-            reverses=found.get("invoice"),
+            reverses=found.get("invoice") if kind is not DocumentKind.PAYMENT else None,
+            pays=found.get("invoice") if kind is DocumentKind.PAYMENT else None,
             order=found.get("order"),
             raw=row if isinstance(row, dict) else {},
         )

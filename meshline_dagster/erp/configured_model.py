@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from meshline_dagster.core.documents import ACCOUNTING_KINDS, MASTER_KINDS, DocumentKind
+from meshline_dagster.core.documents import BOOKED_KINDS, MASTER_KINDS, DocumentKind
 from meshline_dagster.erp.configured_bodies import keyed
 from meshline_dagster.erp.configured_requests import ApiModel, Detail, Find, PathText, PointerText, Read, Request
 
@@ -253,13 +253,15 @@ class ErpApi(ApiModel):
 
 def _check_kind(kind: DocumentKind, api: DocumentApi) -> None:
     where = f"documents.{kind.value}"
-    if kind in ACCOUNTING_KINDS and (api.amend or api.cancel):
+    if kind in BOOKED_KINDS and (api.amend or api.cancel):
         raise ValueError(f"{where}: what is in the books is never changed; leave amend and cancel out")
     if kind in MASTER_KINDS and api.cancel:
         raise ValueError(f"{where}.cancel: no {kind.value} is ever cancelled; leave it out")
     if kind in MASTER_KINDS - {DocumentKind.CUSTOMER} and api.amend:
         raise ValueError(f"{where}.amend: what is there belongs to the ERP's users and is never changed; leave it out")
-    needed = () if kind in MASTER_KINDS else ("number", "currency", "amount", "lines")
+    needed: tuple[str, ...] = () if kind in MASTER_KINDS else ("number", "currency", "amount", "lines")
+    if kind is DocumentKind.PAYMENT:
+        needed = ("currency", "amount")
     missing = [name for name in needed if getattr(api.shown, name) is None]
     if missing:
         raise ValueError(

@@ -19,8 +19,11 @@ PATHS = {
     DocumentKind.SALES_ORDER: "/v1/sales-orders",
     DocumentKind.INVOICE: "/v1/invoices",
     DocumentKind.CREDIT_NOTE: "/v1/credit-notes",
+    DocumentKind.PAYMENT: "/v1/payments",
 }
 """Where each kind lives below the base URL."""
+
+_DAYS = {**dict.fromkeys(ACCOUNTING_KINDS, "invoice_date"), DocumentKind.PAYMENT: "payment_date"}
 
 
 def request_body(document: Document) -> bytes:
@@ -36,7 +39,7 @@ def from_json(kind: DocumentKind, shown: Mapping[str, Any]) -> ErpDocument:
         KeyError, TypeError, ValueError, ArithmeticError: it does not have the agreed shape.
     """
     is_accounting = kind in ACCOUNTING_KINDS
-    day = shown.get("invoice_date" if is_accounting else "order_date")
+    day = shown.get(_DAYS.get(kind, "order_date"))
     return ErpDocument(
         kind=kind,
         erp_id=str(shown["id"]),
@@ -52,6 +55,7 @@ def from_json(kind: DocumentKind, shown: Mapping[str, Any]) -> ErpDocument:
         lines=tuple(_line(line) for line in shown.get("lines", ())),
         reverses=shown.get("invoice") if kind is DocumentKind.CREDIT_NOTE else None,
         order=shown.get("order") if is_accounting else None,
+        pays=shown.get("invoice") if kind is DocumentKind.PAYMENT else None,
         raw=shown,
     )
 

@@ -26,7 +26,7 @@ from sqlalchemy import (
     true,
 )
 
-from meshline_dagster.core.documents import ACCOUNTING_KINDS, MASTER_KINDS, DocumentKind
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, BOOKED_KINDS, MASTER_KINDS, DocumentKind
 from meshline_dagster.core.ledger import CLOSED_IN_ERP, PostingState
 from meshline_dagster.core.postings import KnownPosting
 from meshline_dagster.store.bulk import among, among_given, each_of, listed
@@ -90,12 +90,16 @@ class Posting(NamedTuple):
 
 
 _MASTERS = [kind.value for kind in MASTER_KINDS]
+_BOOKED = [kind.value for kind in BOOKED_KINDS]
 _FOLLOWING = [kind.value for kind in ACCOUNTING_KINDS]
 _COLUMNS = [posting.c[name] for name in Posting._fields]
 
 
 _MOST_AT_ONCE = 5_000
-_KNOWN = ("entity_key", "id", "event_id", "revision", "event_time", "fingerprint", "state", "cause", "operation")
+_KNOWN = (
+    *("entity_key", "id", "event_id", "revision", "event_time", "fingerprint", "state", "document_kind"),
+    *("cause", "operation"),
+)
 
 _KIND, _STATE = (Posting._fields.index(name) for name in ("document_kind", "state"))
 _KINDS, _STATES = ({one.value: one for one in names} for names in (DocumentKind, PostingState))
@@ -123,8 +127,11 @@ def known_postings(
         )
         .order_by(posting.c.revision)
     )
-    for entity, posting_id, event_id, revision, time, digest, state, *rest in connection.execute(query):
-        known = KnownPosting(posting_id, event_id, revision, time, digest, PostingState(state), *rest)
+    for entity, posting_id, event_id, revision, time, digest, state, kind, *rest in connection.execute(query):
+        cause, operation = rest
+        known = KnownPosting(
+            *(posting_id, event_id, revision, time, digest, PostingState(state), cause, operation), DocumentKind(kind)
+        )
         found[entity, event_id] = known
     grouped: dict[str, list[KnownPosting]] = {}
     for (entity, _), known in found.items():
@@ -272,8 +279,8 @@ def is_any_due(connection: Connection, destination: str, *, now: datetime) -> bo
 
 
 def last_posted(connection: Connection, destination: str, entity_keys: Sequence[str]) -> dict[str, Posting]:
-    """The newest state of each entity that the ERP holds, posted by us or closed by hand: what it should show. Invoices and credit notes
-    are no states.
+    """The newest state of each entity that the ERP holds, posted by us or closed by hand: what it should show. Invoices, credit notes
+    and payments are no states.
     """
     given = {"to": destination, "among": listed(entity_keys)}
     found = connection.execute(_in_erp(connection.dialect.name), given)
@@ -283,7 +290,7 @@ def last_posted(connection: Connection, destination: str, entity_keys: Sequence[
 @lru_cache(maxsize=2)
 def _in_erp(dialect: str) -> Select[Any]:
     in_erp = or_(is_posted(posting), posting.c.cause == CLOSED_IN_ERP)  # a cause that a row never loses again
-    is_state = posting.c.document_kind.not_in(_FOLLOWING)
+    is_state = posting.c.document_kind.not_in(_BOOKED)
     here = posting.c.destination == bindparam("to"), among_given(dialect, posting.c.entity_key), in_erp, is_state
     return select(*_COLUMNS).where(*here).order_by(posting.c.event_time, posting.c.id)
 

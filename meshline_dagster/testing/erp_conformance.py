@@ -10,7 +10,7 @@ ERP that may be written to (a sandbox server, a throw-away database):
                 yield MyControl(server)
 
 A test whose means the control does not list in ``can`` is skipped, and says so; so are those about addresses, items, invoices, credit
-notes and reversals where the writer does not declare them.
+notes, payments and reversals where the writer does not declare them.
 """
 
 import asyncio
@@ -34,6 +34,7 @@ from meshline_dagster.testing.erp_documents import Line, Sample
 from meshline_dagster.testing.erp_failures import ErpFailureConformance
 from meshline_dagster.testing.erp_masters import ErpMasterConformance
 from meshline_dagster.testing.erp_ownership import ErpOwnershipConformance
+from meshline_dagster.testing.erp_payments import ErpPaymentConformance
 from meshline_dagster.testing.erp_reversals import ErpReversalConformance
 
 __all__ = ["PRICES", "UNICODE", "ErpControl", "ErpWriterConformance"]
@@ -52,6 +53,7 @@ class ErpWriterConformance(
     ErpFailureConformance,
     ErpMasterConformance,
     ErpAccountingConformance,
+    ErpPaymentConformance,
     ErpReversalConformance,
     ErpOwnershipConformance,
 ):

@@ -19,7 +19,7 @@ Line = tuple[str, str, str]
 
 
 class Sample:
-    """One customer with an address, and one item, with as many orders, invoices and credit notes as asked for, under external ids that no other sample has.
+    """One customer with an address, and one item, with as many orders, invoices, credit notes and payments as asked for, under external ids that no other sample has.
 
     Args:
         currency: of customer and orders.
@@ -108,6 +108,19 @@ class Sample:
             for place, (against, line) in enumerate(lines, start=1)
         ]
         return self._accounting(DocumentKind.CREDIT_NOTE, number, version, rows, {"invoice": of.external_id})
+
+    def payment(self, number: int, *, of: Document | None = None) -> Document:
+        """Payment ``number`` of the customer: for the invoice ``of``, or on account."""
+        payload = {
+            "customer": self._external_id(DocumentKind.CUSTOMER, "customer"),
+            "currency": self.currency,
+            "amount": "21.07",
+            "payment_date": "2017-04-05",
+            "reference": f"Bank 字 {number}",
+            "invoice": None if of is None else of.external_id,
+            "status": "open",
+        }
+        return self._document(DocumentKind.PAYMENT, f"payment/{number}", "create", 1, payload)
 
     def _accounting(
         self, kind: DocumentKind, number: int, version: int, rows: list[dict[str, Any]], more: dict[str, Any]

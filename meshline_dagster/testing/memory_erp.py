@@ -15,6 +15,7 @@ from typing import Any
 from meshline_dagster.core.billing import left_of, over_credited
 from meshline_dagster.core.documents import (
     ACCOUNTING_KINDS,
+    BOOKED_KINDS,
     MASTER_KINDS,
     REVERSE,
     Answer,
@@ -111,7 +112,7 @@ class MemoryErp:
         return Answer(Outcome.UPDATED, erp_id=half.erp_id)
 
     def _change(self, document: Document, have: Sequence[ErpDocument]) -> Answer:
-        if document.kind in ACCOUNTING_KINDS:
+        if document.kind in BOOKED_KINDS:
             return Answer(Outcome.REJECTED, message=f"a {document.kind.value} is never changed", field="operation")
         if not self.shown(document.kind, document.external_id):
             text, absent = "there is no such document", document.external_id
@@ -144,10 +145,12 @@ class MemoryErp:
             return Answer(Outcome.REJECTED, message="unknown order", field="order", absent=order)
         if not self.shown(DocumentKind.CUSTOMER, customer := document.payload["customer"]):
             return Answer(Outcome.REJECTED, message="unknown customer", field="customer", absent=customer)
-        return self._unknown_master(document.payload)
+        return self._unknown_reference(document.payload)
 
-    def _unknown_master(self, payload: Mapping[str, Any]) -> Answer | None:
-        """Of the addresses and items that a document names."""
+    def _unknown_reference(self, payload: Mapping[str, Any]) -> Answer | None:
+        """Of the invoice, the addresses and the items that a document names."""
+        if payload.get("invoice") is not None and not self.of(DocumentKind.INVOICE, payload["invoice"]):
+            return Answer(Outcome.REJECTED, message=f"unknown invoice {payload['invoice']}", field="invoice")
         for use in ("bill_to", "ship_to"):
             if payload.get(use) is not None and not self.of(DocumentKind.ADDRESS, payload[use]):
                 return Answer(Outcome.REJECTED, message=f"unknown address {payload[use]}", field=use)
@@ -185,7 +188,7 @@ class MemoryErp:
             return replace(base, customer=document.payload.get("customer"))
         lines = tuple(
             ErpLine(line["sku"], Decimal(line["quantity"]), Decimal(line["unit_price"]), Decimal(line["amount"]))
-            for line in payload["lines"]
+            for line in payload.get("lines", ())
         )
         return replace(
             base,
@@ -194,7 +197,8 @@ class MemoryErp:
             currency=payload["currency"],
             amount=Decimal(payload["amount"]),
             lines=lines,
-            reverses=payload.get("invoice"),
+            reverses=payload.get("invoice") if document.kind is DocumentKind.CREDIT_NOTE else None,
+            pays=payload.get("invoice") if document.kind is DocumentKind.PAYMENT else None,
             order=payload.get("order"),
         )
 

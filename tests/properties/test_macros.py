@@ -48,7 +48,9 @@ def test_decimal_text_is_to_text(evaluate, amount):
 
 
 @untimed
-@given(st.sampled_from(["sales_order", "customer", "address", "invoice"]), texts.map("crm/opportunity/".__add__))
+@given(
+    st.sampled_from(["sales_order", "customer", "address", "invoice", "payment"]), texts.map("crm/opportunity/".__add__)
+)
 @example("sales_order", 'crm/opportunity/"\\ \t\n\x00\x1f\x7f/é 😀')
 def test_external_id_is_the_one_of_core(evaluate, kind, entity_key):
     assert evaluate("external_id('$1', '$2')", kind, entity_key) == external_id(kind, entity_key)

@@ -9,7 +9,7 @@ import pytest
 from meshline_dagster.core.documents import ACCOUNTING_KINDS, Answer, DocumentKind, ErpDocument, ErpLine, Outcome
 from meshline_dagster.core.ledger import PostingState as S
 from meshline_dagster.core.partials import PartialPolicy
-from meshline_dagster.core.settle import after_answer, after_lookup
+from meshline_dagster.core.settle import after_answer, after_lookup, difference
 
 SENT = datetime(2017, 4, 1, tzinfo=UTC)
 PAYLOAD = {"status": "open", "currency": "USD", "amount": "10", "lines": []}
@@ -140,3 +140,46 @@ def test_an_invoice_that_somebody_cancelled_is_for_a_person_whatever_the_policy(
     for policy in PartialPolicy:
         settled = judged(cancelled, policy, kind=kind)
         assert (settled.state, settled.problem) == (S.DEAD, "exists_with_different_status")
+
+
+PAID = {
+    "customer": "MLC-1",
+    "currency": "USD",
+    "amount": "10",
+    "invoice": "MLI-1",
+    "status": "open",
+    "payment_date": "2017-04-01",
+}
+
+
+@pytest.mark.parametrize(
+    ("shown", "field"),
+    [
+        ({}, None),
+        ({"customer": None, "pays": None}, None),
+        ({"pays": "MLI-2"}, "invoice"),
+        ({"customer": "MLC-2"}, "customer"),
+        ({"currency": "EUR"}, "currency"),
+        ({"amount": Decimal(9)}, "amount"),
+        ({"status": "cancelled"}, "status"),
+    ],
+)
+def test_a_payment_differs_by_whose_it_is_what_it_pays_and_how_much(shown, field):
+    there = {"customer": "MLC-1", "currency": "USD", "amount": Decimal(10), "pays": "MLI-1", "status": "open"} | shown
+    found = ErpDocument(DocumentKind.PAYMENT, "p1", "MLP-1", "PM-1", stamp=SENT, **there)
+    assert difference(DocumentKind.PAYMENT, PAID, found) == field
+
+
+def test_a_credit_note_differs_by_the_invoice_that_it_reverses():
+    found = ErpDocument(
+        DocumentKind.CREDIT_NOTE,
+        "n1",
+        "MLN-1",
+        "CN-1",
+        "open",
+        SENT,
+        currency="USD",
+        amount=Decimal(10),
+        reverses="MLI-2",
+    )
+    assert difference(DocumentKind.CREDIT_NOTE, {**PAID, "lines": []}, found) == "invoice"

@@ -1,16 +1,16 @@
-"""Invoices and credit notes of the sandbox ERP: made once and never changed; a credit note takes back what an invoice line billed."""
+"""What the sandbox ERP books, once and never changed: invoices, credit notes, which take back what an invoice line billed, and payments."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from meshline_dagster.core.billing import left_of, over_credited
-from meshline_dagster.sandbox.erp.bodies import Refused, check_accounting
+from meshline_dagster.sandbox.erp.bodies import Refused, check_accounting, check_payment
 from meshline_dagster.sandbox.erp.database import Database
 
 __all__ = ["ACCOUNTING", "check_document"]
 
-ACCOUNTING = {"invoices": "invoice", "credit-notes": "credit_note"}
+ACCOUNTING = {"invoices": "invoice", "credit-notes": "credit_note", "payments": "payment"}
 """Path -> kind of what is posted to the books."""
 
 _SAME = ("customer", "currency", "order")
@@ -22,6 +22,10 @@ def check_document(database: Database, kind: str, body: Mapping[str, Any], items
     Args:
         items: the known skus; None accepts any.
     """
+    if kind == "payment":
+        check_payment(body)
+        _check_payment(database, body)
+        return
     check_accounting(body, items)
     _check_order(database, kind, body)
     if kind == "credit_note":
@@ -36,6 +40,20 @@ def _check_order(database: Database, kind: str, body: Mapping[str, Any]) -> None
         raise Refused(422, "order_cancelled", f"{orders[0]['number']} is cancelled", field="order")
     if not database.knows("customer", body["customer"]):
         raise Refused(422, "unknown_customer", f"unknown customer {body['customer']}", field="customer")
+
+
+def _check_payment(database: Database, body: Mapping[str, Any]) -> None:
+    if not database.knows("customer", body["customer"]):
+        raise Refused(422, "unknown_customer", f"unknown customer {body['customer']}", field="customer")
+    if body.get("invoice") is None:
+        return
+    invoices = database.of("invoice", [str(body["invoice"])])
+    if not invoices:
+        raise Refused(422, "unknown_invoice", f"unknown invoice {body['invoice']}", field="invoice")
+    for field in ("customer", "currency"):
+        if body[field] != invoices[0][field]:
+            text = f"{field} is {body[field]}, that of {invoices[0]['number']} is {invoices[0][field]}"
+            raise Refused(422, "other_than_invoice", text, field=field)
 
 
 def _check_credit(database: Database, body: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The sandbox ERP's data paths under ``/v1``: company, items, customers, addresses, sales orders, invoices, credit notes.
+"""The sandbox ERP's data paths under ``/v1``: company, items, customers, addresses, sales orders, invoices, credit notes, payments.
 
 Every call is counted, may be struck by a planned fault, and needs the token.
 """

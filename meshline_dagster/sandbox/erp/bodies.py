@@ -1,4 +1,4 @@
-"""What the sandbox ERP accepts: the bodies of customers, addresses, items, sales orders, invoices and credit notes, checked before anything is written."""
+"""What the sandbox ERP accepts: the bodies of customers, addresses, items, sales orders, invoices, credit notes and payments, checked before anything is written."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -7,7 +7,15 @@ from typing import Any
 
 from meshline_dagster.core.money import is_currency
 
-__all__ = ["Refused", "check_accounting", "check_address", "check_customer", "check_item", "check_order"]
+__all__ = [
+    "Refused",
+    "check_accounting",
+    "check_address",
+    "check_customer",
+    "check_item",
+    "check_order",
+    "check_payment",
+]
 
 _ID_CHARACTERS = 64
 _NAME_CHARACTERS = 500
@@ -91,13 +99,27 @@ def check_accounting(body: Mapping[str, Any], items: frozenset[str] | None) -> N
     _check_text(body, "customer", _ID_CHARACTERS)
     _check_text(body, "order", _ID_CHARACTERS)
     _check_currency(body)
-    try:
-        date.fromisoformat(str(body.get("invoice_date")))
-    except ValueError as error:
-        raise _invalid("invoice_date", "invoice_date is a day, as in 2026-01-31") from error
+    _check_day(body, "invoice_date")
     _check_sum(body, items)
     if Decimal(body["amount"]) < 0:
         raise _invalid("amount", "an invoice or credit note has no negative amount")
+
+
+def check_payment(body: Mapping[str, Any]) -> None:
+    """Refuse a payment without a day, or of nothing."""
+    _check_ids(body)
+    _check_text(body, "customer", _ID_CHARACTERS)
+    _check_currency(body)
+    _check_day(body, "payment_date")
+    if _money(body.get("amount"), "amount") <= 0:
+        raise _invalid("amount", "a payment is of more than nothing")
+
+
+def _check_day(body: Mapping[str, Any], field: str) -> None:
+    try:
+        date.fromisoformat(str(body.get(field)))
+    except ValueError as error:
+        raise _invalid(field, f"{field} is a day, as in 2026-01-31") from error
 
 
 def _check_sum(body: Mapping[str, Any], items: frozenset[str] | None) -> None:

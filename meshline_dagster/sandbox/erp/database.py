@@ -61,6 +61,7 @@ _PREFIX = {
     "sales_order": ("o", "SO"),
     "invoice": ("i", "IN"),
     "credit_note": ("n", "CN"),
+    "payment": ("p", "PM"),
 }
 
 

@@ -60,6 +60,13 @@ def test_goods_go_where_bills_go_unless_the_account_says_otherwise(lived):
     }
 
 
+def test_a_shipping_address_that_is_the_billing_address_is_one(lived):
+    shipping = {name.replace("Billing", "Shipping"): value for name, value in BILLING.items()}
+    lived.build(product("P1", "SKU-1"), account("A1", **BILLING, **shipping, ShippingCountry="US"), *ORDER)
+    assert order_of(lived)[0] == ["crm/account/A1", BILL_TO]
+    assert addresses(lived).keys() == {BILL_TO}
+
+
 def test_a_country_alone_is_no_address(lived):
     lived.build(product("P1", "SKU-1"), account("A1"), *ORDER)
     assert order_of(lived) == (["crm/account/A1"], None, None)
