@@ -78,6 +78,11 @@ def _money(name: str) -> FieldDef:
     return FieldDef(name, "currency", precision=18, scale=2)
 
 
+def _address(use: str) -> tuple[FieldDef, ...]:
+    lengths = {"Street": 255, "City": 40, "State": 80, "PostalCode": 20, "Country": 80}
+    return tuple(_text(f"{use}{part}", length) for part, length in lengths.items())
+
+
 def _object(name: str, prefix: str, *fields: FieldDef) -> ObjectDef:
     return ObjectDef(name, prefix, {item.name: item for item in (_id(), *fields, *_AUDIT)})
 
@@ -87,7 +92,11 @@ _CURRENCY = FieldDef("CurrencyIsoCode", "picklist", length=3, picklist=_CURRENCI
 OBJECTS: dict[str, ObjectDef] = {
     item.name: item
     for item in (
-        _object("Account", "001", _text("Name"), _text("Industry", 40), _text("BillingCountry", 80), _CURRENCY),
+        _object(
+            "Account",
+            "001",
+            *(_text("Name"), _text("Industry", 40), *_address("Billing"), *_address("Shipping"), _CURRENCY),
+        ),
         _object(
             "Opportunity",
             "006",
@@ -108,7 +117,10 @@ OBJECTS: dict[str, ObjectDef] = {
             *(FieldDef("ServiceDate", "date"), FieldDef("End_Date__c", "date"), _CURRENCY),
         ),
         _object(
-            "Product2", "01t", _text("ProductCode"), _text("Name"), _text("Family", 40), FieldDef("IsActive", "boolean")
+            "Product2",
+            "01t",
+            *(_text("ProductCode"), _text("Name"), _text("Family", 40), FieldDef("IsActive", "boolean")),
+            *(_text("QuantityUnitOfMeasure", 40), _money("List_Price__c"), _CURRENCY),
         ),
         _object(
             "Quote",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from random import Random
+from typing import Any
 
 from meshline_dagster.sandbox.crm.ids import record_id
 from meshline_dagster.sandbox.crm.world import WorldBuilder
@@ -80,6 +81,7 @@ def _account(world: WorldBuilder, rng: Random, number: int, moment: datetime) ->
     name = f"{rng.choice(_FIRST)} {rng.choice(_SECOND)} {number:03d}"
     account = Account(record_id("001", name), name, currency)
     values = {"Industry": rng.choice(("Retail", "Energy", "Transport")), "BillingCountry": country}
+    values |= {"BillingStreet": f"{number + 1} Market Street", "BillingPostalCode": f"{10_000 + number}"}
     world.put("Account", account.id, moment, Name=name, CurrencyIsoCode=currency, **values)
     return account
 
@@ -89,6 +91,7 @@ def _product(world: WorldBuilder, rng: Random, number: int, moment: datetime) ->
     code = f"{family.upper()}-{100 + number}"
     price = Decimal(rng.randrange(500, 500_000)).scaleb(-2)
     product = Product(record_id("01t", code), code, price, active=number < _ACTIVE_PRODUCTS, term=term)
-    values = {"ProductCode": code, "Family": family, "IsActive": product.active}
+    values: dict[str, Any] = {"ProductCode": code, "Family": family, "IsActive": product.active}
+    values |= {"QuantityUnitOfMeasure": "Seat", "List_Price__c": price, "CurrencyIsoCode": "USD"}
     world.put("Product2", product.id, moment, Name=f"{family} {100 + number}", **values)
     return product
