@@ -12,7 +12,7 @@ from meshline_dagster.core import settle
 from meshline_dagster.core.backlog import BacklogLimits
 from meshline_dagster.core.ledger import OPEN_STATES, PostingState
 from meshline_dagster.core.postings import NewPosting
-from meshline_dagster.delivery import engine, gates, plan, recorder, requests
+from meshline_dagster.delivery import engine, gates, plan, recorder, requests, wanted
 from meshline_dagster.delivery.holds import Holds
 from meshline_dagster.delivery.pace import Pace
 from meshline_dagster.delivery.shards import ShardLeases
@@ -94,7 +94,7 @@ def without_the_plan_number():
 
 @contextmanager
 def with_a_forged_payload_sent():
-    with patch.object(requests, "sha256_hex", _the_hash_that_was_planned):
+    with patch.object(wanted, "sha256_hex", _the_hash_that_was_planned):
         yield
 
 
