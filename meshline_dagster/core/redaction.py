@@ -64,7 +64,10 @@ _TELLING = frozenset(
 def redacted(text: str) -> str:
     """The text with ``***`` in place of each secret."""
     lowered = text.lower()
-    if not any(hint in lowered for hint in _HINTS):
+    for hint in _HINTS:  # not any(): a generator costs most of what this costs
+        if hint in lowered:
+            break
+    else:
         return text
     text = _IN_URL.sub(r"\1***", _BARE.sub("***", text))
     text = _COOKIE.sub(r"\1\2***", _NAMED.sub(_blot, text))

@@ -249,9 +249,9 @@ class Requests:
     async def _bring_about(self, documents: Sequence[Document], *, only_match: bool) -> list[Answer]:
         """Match before create: what is there under a code that others give, too, is used as it is."""
         places = [place for place, one in enumerate(documents) if only_match or is_matched_first(one)]
-        known = (
-            dict(zip(places, await self._match([documents[place] for place in places]), strict=True)) if places else {}
-        )
+        if not places:
+            return await self._writer.post(documents)
+        known = dict(zip(places, await self._match([documents[place] for place in places]), strict=True))
         absent = [] if only_match else [place for place in places if known[place].outcome is Outcome.ABSENT]
         sent = [place for place in range(len(documents)) if place not in known or place in absent]
         made = await self._writer.post([documents[place] for place in sent]) if sent else []
