@@ -12,6 +12,7 @@ from meshline_dagster.core.errors import RefusedError
 from meshline_dagster.core.followups import BillingPolicy, InvoiceTrigger
 from meshline_dagster.delivery.by_hand import close, retry
 from meshline_dagster.store.exceptions import Finding, exceptions, raise_exceptions, resolve
+from meshline_dagster.store.held_orders import keep_held
 from meshline_dagster.store.tables import posting
 from meshline_dagster.testing.memory_erp import Fault, MemoryErp, MemoryWriter
 from tests.integration.test_delivery_billing import BILLED, CREDIT_NOTE, REBILLED, RefusingErp, billed, kinds, post, run
@@ -115,6 +116,21 @@ def test_nothing_is_invoiced_while_rules_have_the_newest_state_in_review(ops):
     assert run(ops, MemoryWriter(erp), BY_START, clock=lambda: now + IN_TEN_DAYS).outcomes == {}
     run(ops, MemoryWriter(erp), BY_START, clock=lambda: now + IN_TEN_DAYS + timedelta(days=1))
     assert billed(erp) == {"1": Decimal(10)}
+
+
+def test_nothing_is_invoiced_while_rules_hold_the_newest_state(ops):
+    """Nobody is asked about it: it waits for something that arrives by itself, and may be the order's cancellation."""
+    now = datetime.now(UTC)
+    erp, rows = MemoryErp(), [starting(order(number), now.date() + IN_TEN_DAYS) for number in (1, 2)]
+    post(ops, erp, rows, BY_START)
+    with ops.write() as connection:
+        keep_held(connection, [rows[0].entity_key, "crm/order/another"])
+    run(ops, MemoryWriter(erp), BY_START, clock=lambda: now + IN_TEN_DAYS)
+    assert billed(erp) == {"2": Decimal(10)}
+    with ops.write() as connection:
+        keep_held(connection, ["crm/order/another"])
+    run(ops, MemoryWriter(erp), BY_START, clock=lambda: now + IN_TEN_DAYS + timedelta(days=1))
+    assert billed(erp) == {"1": Decimal(10), "2": Decimal(10)}
 
 
 @pytest.mark.parametrize("refused", [None, CREDIT_NOTE], ids=["busy", "refused"])
