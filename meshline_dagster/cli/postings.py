@@ -63,18 +63,32 @@ def close_posting(
     reason: Annotated[str, typer.Option(help="How you dealt with it, for whoever audits it.")],
     erp_id: Annotated[str | None, typer.Option(help="The document's id in the ERP, where the ledger has none.")] = None,
     not_in_erp: Annotated[
-        bool, typer.Option("--not-in-erp", help="The ERP has no document of this order; its next state creates one.")
+        bool,
+        typer.Option(
+            "--not-in-erp",
+            help="The ERP has no such document: an order's next state creates one, and an invoice is planned anew.",
+        ),
     ] = False,
 ) -> None:
-    """Settle a dead order by hand: it is never sent, and what waits behind it goes on. This cannot be taken back."""
+    """Settle a dead posting by hand: it is never sent, and what waits behind it goes on. This cannot be taken back."""
     from meshline_dagster.delivery.by_hand import close
 
     if erp_id is not None and not_in_erp:
         raise typer.BadParameter("either --erp-id or --not-in-erp: the document is in the ERP, or it is not")
     with opened_store() as store, store.write() as connection:
         row = close(connection, key, actor=actor(), reason=reason, now=now(), erp_id=erp_id, absent=not_in_erp)
-    then = "creates a document" if not_in_erp else "amends the document in the ERP"
-    typer.echo(f"{row.external_id} is closed and will not be sent; the order's next state {then}")
+    typer.echo(f"{row.external_id} is closed and will not be sent; {_then(row.document_kind, absent=not_in_erp)}")
+
+
+def _then(kind: str, *, absent: bool) -> str:
+    """What becomes of a document that was closed."""
+    if kind == "sales_order":
+        return f"the order's next state {'creates a document' if absent else 'amends the document in the ERP'}"
+    if not absent:
+        return f"it counts as made in the ERP: no other {kind.replace('_', ' ')} takes its place"
+    if kind == "payment":
+        return "nothing takes its place"
+    return "the next delivery plans it anew, with its own day's accounting date, if the order as the ERP holds it is still to be invoiced"
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:

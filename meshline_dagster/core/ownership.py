@@ -34,7 +34,7 @@ class Owner(StrEnum):
 HEADER_FIELDS: Mapping[str, bool] = MappingProxyType(
     {
         **dict.fromkeys(("order_number", "customer", "currency", "status", "amount", "lines"), False),
-        **dict.fromkeys(("customer_name", "order_date", "po_number", "payment_terms"), True),
+        **dict.fromkeys(("customer_name", "order_date", "po_number", "payment_terms", "bill_to", "ship_to"), True),
     }
 )
 """The fields of a sales order; true where somebody else than the CRM may own it."""
@@ -64,7 +64,8 @@ class Ownership:
     """The owners that a workflow has chosen. What is not named is the CRM's, but for :data:`CUSTOMER_OWNERS`.
 
     Attributes:
-        sales_order: of header fields; lines: of the fields of lines. Invoices and credit notes, which repeat both, go by them, too.
+        sales_order: of header fields; lines: of the fields of lines. Invoices and credit notes, which repeat both, go by them, too; addresses, items
+            and payments do not.
         customer: of customers' fields.
     """
 
@@ -77,6 +78,8 @@ class Ownership:
         is_new = operation == "create"
         if kind is DocumentKind.CUSTOMER:  # created once, and never amended
             return _left({**CUSTOMER_OWNERS, **self.customer}, payload, is_new=True)
+        if kind is not DocumentKind.SALES_ORDER and kind not in ACCOUNTING_KINDS:
+            return dict(payload)  # an address, an item or a payment: made once, of what nobody can give away
         is_new = is_new or kind in ACCOUNTING_KINDS
         sent = _left(self.sales_order, payload, is_new=is_new)
         if self.lines and "lines" in sent:

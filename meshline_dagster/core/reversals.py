@@ -4,7 +4,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-__all__ = ["FEW", "NO_REVERSAL_LIMITS", "Held", "Reversal", "ReversalLimits", "biggest", "excess", "needs_held", "sums"]
+__all__ = [
+    "FEW",
+    "NOTHING_HELD",
+    "NO_REVERSAL_LIMITS",
+    "Held",
+    "Reversal",
+    "ReversalLimits",
+    "biggest",
+    "excess",
+    "needs_held",
+    "sums",
+]
 
 FEW = 9
 """So many reversals are never judged by their share: in a small ledger each one is a large part."""
@@ -18,7 +29,8 @@ class ReversalLimits:
 
     Attributes:
         count: reversals in one run: cancellations, and credit notes of what is not cancelled.
-        share: their part of what is open in the ERP, by number or by the money of any currency, in [0, 1].
+        share: their part of what stands in the ERP, in [0, 1]: of cancellations that of the open orders, of credit notes that of what is
+            invoiced and not credited; by number or by the money of any currency.
     """
 
     count: int | None = None
@@ -36,44 +48,65 @@ NO_REVERSAL_LIMITS = ReversalLimits()
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """One document that would be taken back, with the money (ex tax) that stands in the ERP for it."""
+    """One document that would be taken back, with the money (ex tax) that stands in the ERP for it.
+
+    Attributes:
+        is_credit: a credit note takes it back, from what is invoiced; else a cancellation does, from what is open.
+    """
 
     posting_id: int
     entity_key: str
     amount: Decimal
     currency: str | None
+    is_credit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What is open in the ERP: documents, and their money by currency."""
+    """What stands in the ERP: how many orders are open, or invoiced, and their money by currency."""
 
     count: int
     amounts: Mapping[str, Decimal]
 
 
+NOTHING_HELD = Held(0, {})
+"""Nothing stands in the ERP."""
+
+
 def needs_held(reversals: Sequence[Reversal], limits: ReversalLimits) -> bool:
-    """Whether their share counts: to sum up what the ERP holds reads all that was ever posted."""
+    """Whether the share of these, all cancellations or all credit notes, counts: to sum up what the ERP holds reads all that was ever posted."""
     return limits.share is not None and len(reversals) > FEW
 
 
-def excess(reversals: Sequence[Reversal], held: Held, limits: ReversalLimits) -> str | None:
+def excess(
+    reversals: Sequence[Reversal], held: Held, limits: ReversalLimits, invoiced: Held = NOTHING_HELD
+) -> str | None:
     """Why these are more than goes without an approval; None when they are not.
 
     Args:
-        held: only looked at where :func:`needs_held` says so.
+        held: the open orders, only looked at where :func:`needs_held` says so of the cancellations.
+        invoiced: the orders that are invoiced, less what is credited; the same of the credit notes.
     """
     count = len(reversals)
     if limits.count is not None and count > limits.count:
         return f"{count} reversals, {limits.count} are allowed"
-    if limits.share is None or count <= FEW:
+    cancelled = [one for one in reversals if not one.is_credit]
+    credited = [one for one in reversals if one.is_credit]
+    return _share(cancelled, held, limits, "reversals", "open") or _share(
+        credited, invoiced, limits, "credit notes", "invoiced"
+    )
+
+
+def _share(reversals: Sequence[Reversal], there: Held, limits: ReversalLimits, what: str, where: str) -> str | None:
+    """Why these are too large a part of what is there, if they are."""
+    if limits.share is None or not needs_held(reversals, limits):
         return None
-    if count > limits.share * held.count:
-        return f"{count} reversals of {held.count} open documents, {limits.share:.1%} are allowed"
+    if len(reversals) > limits.share * there.count:
+        return f"{len(reversals)} {what} of {there.count} {where} documents, {limits.share:.1%} are allowed"
     for currency, amount in sorted(sums(reversals).items()):
-        there = held.amounts.get(currency, Decimal(0))
-        if amount > limits.share * there:
-            return f"{amount:,.2f} of {there:,.2f} open {currency}, {limits.share:.1%} is allowed"
+        money = there.amounts.get(currency, Decimal(0))
+        if amount > limits.share * money:
+            return f"{amount:,.2f} of {money:,.2f} {where} {currency}, {limits.share:.1%} is allowed"
     return None
 
 

@@ -16,7 +16,7 @@ from meshline_dagster.delivery.findings import billing_trace_key, changed_findin
 from meshline_dagster.delivery.options import DeliveryOptions
 from meshline_dagster.delivery.redating import let_redated_wait
 from meshline_dagster.erp.protocol import Capabilities
-from meshline_dagster.store.billing import billing_rows, in_review, not_approved, put_off, refused_follow_ups
+from meshline_dagster.store.billing import billing_rows, kept_back, not_approved, put_off, refused_follow_ups
 from meshline_dagster.store.exceptions import raise_exceptions, resolve
 from meshline_dagster.store.ledger_writes import Change, change_states, insert_postings
 
@@ -74,7 +74,7 @@ def check_billing(options: DeliveryOptions, capabilities: Capabilities) -> None:
 def plan_billing(connection: Connection, billings: Sequence[Billing], *, actor: str, now: datetime) -> None:
     """Plan what follows from these orders, inside the caller's transaction, which holds the leases of their shards.
 
-    An order whose newest state is in review, or whose content was changed, is looked at again on the next day.
+    An order whose newest state is held or in review, or whose content was changed, is looked at again on the next day.
 
     Args:
         billings: of one workflow.
@@ -87,7 +87,7 @@ def plan_billing(connection: Connection, billings: Sequence[Billing], *, actor: 
     keys = list(dict.fromkeys(key for one in billings for key in one.entity_keys))
     rows = billing_rows(connection, to, keys)
     changed = {key: row for key in keys if (row := _changed(rows[key])) is not None}
-    left_alone = changed.keys() | in_review(connection, keys)
+    left_alone = changed.keys() | kept_back(connection, keys)
     plans = {key: plan_follow_ups(key, rows[key], policy, today=today) for key in keys if key not in left_alone}
     fresh = [new for plan in plans.values() for new in plan.insert]
     insert_postings(connection, to, fresh, shards=shards, actor=actor, now=now)

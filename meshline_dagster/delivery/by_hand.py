@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from meshline_dagster.core.documents import BOOKED_KINDS, MASTER_KINDS, DocumentKind
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, BOOKED_KINDS, MASTER_KINDS, DocumentKind
 from meshline_dagster.core.errors import RefusedError
 from meshline_dagster.core.foreign import cause_of_retry
 from meshline_dagster.core.ledger import CLOSED_ABSENT, CLOSED_IN_ERP, PostingState
@@ -65,12 +65,12 @@ def close(
     erp_id: str | None,
     absent: bool = False,
 ) -> Posting:
-    """Settle a dead order by hand: it is never sent, whatever is derived later, and what waits behind it goes on. The next delivery
-    invoices or credits what follows from the state that the ERP holds now.
+    """Settle a dead posting by hand: it is never sent, whatever is derived later, and what waits behind it goes on. The next delivery
+    invoices or credits what follows from the state that the ERP holds now: an invoice that the ERP does not hold is planned anew.
 
     Args:
         erp_id: the document's id in the ERP; None: as the ledger knows it. The order's next state amends this document.
-        absent: the ERP holds no document of the order, so that its next state creates one.
+        absent: the ERP does not hold the document, so that the order's next state creates one.
 
     Raises:
         RefusedError: no posting has this key, it is not dead, it is a master, nobody says what the ERP holds, or it is a credit note that
@@ -107,7 +107,7 @@ def close(
     )
     change_states(connection, [change], actor=actor, now=now)
     _tell(connection, "posting.closed", row, {"reason": reason, "cause": cause}, actor=actor, now=now)
-    if is_state:
+    if is_state or row.document_kind in ACCOUNTING_KINDS:
         at_once = (now - timedelta(days=1)).date()  # has begun in every time zone
         put_off(connection, row.destination, [row.entity_key], [(row.entity_key, row.shard, at_once)])
     keys = [conflict_trace_key(row.destination, row.event_id)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from meshline_dagster.core.approvals import ApprovalKind
-from meshline_dagster.core.reversals import Held, Reversal, biggest, excess, needs_held, sums
+from meshline_dagster.core.reversals import NOTHING_HELD, Reversal, biggest, excess, needs_held, sums
 from meshline_dagster.delivery.approvals import approval_of, command, single_amount
 from meshline_dagster.delivery.gates import plan_number
 from meshline_dagster.delivery.session import Session
@@ -18,7 +18,13 @@ from meshline_dagster.store.approvals import Approval, request
 from meshline_dagster.store.counters import next_values
 from meshline_dagster.store.exceptions import Finding, raise_exceptions
 from meshline_dagster.store.postings import postings_of
-from meshline_dagster.store.reversals import follow_ups_behind, held_by_erp, planned_credits, planned_reversals
+from meshline_dagster.store.reversals import (
+    follow_ups_behind,
+    held_by_erp,
+    invoiced_by_erp,
+    planned_credits,
+    planned_reversals,
+)
 
 __all__ = ["Excess", "ReversalGuard"]
 
@@ -50,14 +56,21 @@ class ReversalGuard:
         found = self._planned(connection) if number != self._number else self._credits(connection)
         fresh = [one for one in found if one.posting_id not in self._let_through]
         all_of_run = [*self._let_through.values(), *fresh]
-        needed = needs_held(all_of_run, options.reversals)
-        held = held_by_erp(connection, options.destination) if needed else Held(0, {})
-        problem = excess(all_of_run, held, options.reversals) if fresh else None
+        problem = self._excess(connection, all_of_run) if fresh else None
         if problem is not None:
             return Excess(fresh, problem)
         self._let_through |= {one.posting_id: one for one in fresh}
         self._number = number
         return None
+
+    def _excess(self, connection: Connection, reversals: Sequence[Reversal]) -> str | None:
+        """Cancellations are judged by what is open in the ERP, credit notes by what is invoiced there."""
+        to, limits = self._session.options.destination, self._session.options.reversals
+        credited = [one for one in reversals if one.is_credit]
+        cancelled = [one for one in reversals if not one.is_credit]
+        held = held_by_erp(connection, to) if needs_held(cancelled, limits) else NOTHING_HELD
+        invoiced = invoiced_by_erp(connection, to) if needs_held(credited, limits) else NOTHING_HELD
+        return excess(reversals, held, limits, invoiced)
 
     def _planned(self, connection: Connection) -> list[Reversal]:
         return planned_reversals(connection, self._session.options.destination) + self._credits(connection)

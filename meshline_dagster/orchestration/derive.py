@@ -13,7 +13,7 @@ import duckdb
 
 from meshline_dagster.orchestration.connect import FeedSpec
 from meshline_dagster.orchestration.dbt_events import DbtStep
-from meshline_dagster.orchestration.findings import disposition_findings
+from meshline_dagster.orchestration.findings import disposition_findings, held_orders
 from meshline_dagster.orchestration.manifest import manifest
 from meshline_dagster.orchestration.raw import raw_key
 from meshline_dagster.orchestration.resources import MeshlineResource
@@ -22,6 +22,7 @@ from meshline_dagster.orchestration.sources import build_spec
 from meshline_dagster.orchestration.translator import dbt_specs
 from meshline_dagster.store.builds import Build, finish_build, start_build
 from meshline_dagster.store.exceptions import sync_origin
+from meshline_dagster.store.held_orders import keep_held
 from meshline_dagster.store.verdicts import record_verdict
 from meshline_dagster.warehouse.build import DERIVE, Prepared, prepare, publish_derived
 from meshline_dagster.warehouse.connection import open_warehouse
@@ -100,6 +101,7 @@ def _end(meshline: MeshlineResource, build: Build, result: DbtResult, published:
         )
         if published is not None:
             sync_origin(ops, "disposition", findings, now=now)
+            keep_held(ops, held_orders(published))
 
 
 def _failures(result: DbtResult) -> str:

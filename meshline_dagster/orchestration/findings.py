@@ -6,7 +6,7 @@ from meshline_dagster.crm.poll import PollResult, left_out_key
 from meshline_dagster.store.exceptions import Finding
 from meshline_dagster.warehouse.publish import Published
 
-__all__ = ["disposition_findings", "poll_findings"]
+__all__ = ["disposition_findings", "held_orders", "poll_findings"]
 
 _FIX_UNFILED = "Correct the record in the source, or move the sync's origin; the next poll reads it again, and resolves this when it lands."
 _COLUMNS = [
@@ -36,6 +36,12 @@ def disposition_findings(published: Published) -> list[Finding]:
         )
         for row in pq.read_table(published.path("exceptions"), columns=_COLUMNS).to_pylist()
     ]
+
+
+def held_orders(published: Published) -> list[str]:
+    """The keys of the orders whose newest state is held: not billed by an older one, and nothing that anybody is asked about."""
+    keys: list[str] = pq.read_table(published.path("held")).column("entity_key").to_pylist()
+    return keys
 
 
 def poll_findings(result: PollResult) -> list[Finding]:

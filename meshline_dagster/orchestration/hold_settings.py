@@ -70,8 +70,8 @@ class ApprovalSettings(BaseModel):
         replays: whether the writes that a replay plans anew wait.
         max_reversals: orders of the ERP that one run may cancel, and credit notes of other orders that it may make, without an approval;
             null: any number.
-        max_reversal_share: the part of the orders that are open in the ERP, by count and by the money of each currency, that they may
-            be, in [0, 1]; judged from ten reversals on. null: any part.
+        max_reversal_share: the part that cancellations may be of the orders that are open in the ERP, and credit notes of what is invoiced
+            there and not credited, by count and by the money of each currency, in [0, 1]; judged from ten of each on. null: any part.
         redated: currency -> what an invoice or credit note may be worth, ex tax, that gets another accounting date because its period is
             closed; one of more waits. A currency that is not named has no limit.
     """

@@ -15,12 +15,12 @@ from meshline_dagster.core.postings import REFUSED
 from meshline_dagster.store.bulk import among
 from meshline_dagster.store.exceptions import CLOSED
 from meshline_dagster.store.postings import Posting, postings_of
-from meshline_dagster.store.tables import billing_due, exception_item, is_open, posting
+from meshline_dagster.store.tables import billing_due, exception_item, held_order, is_open, posting
 
 __all__ = [
     "billing_rows",
-    "in_review",
     "is_any_ripe",
+    "kept_back",
     "not_approved",
     "put_off",
     "refused_follow_ups",
@@ -52,14 +52,15 @@ def billing_rows(connection: Connection, destination: str, entity_keys: Sequence
     return found
 
 
-def in_review(connection: Connection, entity_keys: Sequence[str]) -> set[str]:
-    """Those of these orders whose newest state the rules keep from being posted until somebody has decided."""
-    query = select(exception_item.c.entity_key).where(
+def kept_back(connection: Connection, entity_keys: Sequence[str]) -> set[str]:
+    """Those of these orders whose newest state the rules keep from being posted: until somebody has decided, or something has arrived."""
+    held = select(held_order.c.entity_key).where(among(connection, held_order.c.entity_key, entity_keys))
+    in_review = select(exception_item.c.entity_key).where(
         among(connection, exception_item.c.entity_key, entity_keys),
         exception_item.c.origin == "disposition",
         exception_item.c.status != CLOSED,
     )
-    return set(connection.execute(query).scalars())
+    return {*connection.execute(held).scalars(), *connection.execute(in_review).scalars()}
 
 
 def ripe_entities(

@@ -73,11 +73,20 @@ class Store:
             if not _is_away(error):
                 raise
             words = " ".join(str(error.orig).split())
-            advice = what_to_set(words)
+            advice = what_to_set(words) or what_to_set(words, self._code_of(error))
             if advice is not None:
                 text = f"the ops store's PostgreSQL refuses us: {advice}"
                 raise ConfigError(f"{text} ({self.engine.url}): {words}") from error
             raise StoreUnavailableError(f"{StoreUnavailableError.__doc__} {self.engine.url}: {words}") from error
+
+    def _code_of(self, error: DBAPIError) -> str | None:
+        """The server's code of a refusal, also where the driver has none because the connection was not made: then it is asked for."""
+        code: str | None = getattr(error.orig, "pgcode", None)
+        if code is not None or self.is_sqlite:
+            return code
+        from meshline_dagster.store.refusal_codes import refusal_code  # noqa: PLC0415 - the driver, which SQLite does without
+
+        return refusal_code(self.engine)
 
     def reopener(self) -> "Callable[[], Store]":
         """What opens this store again in another process. It can be pickled, and knows the password if there is one."""

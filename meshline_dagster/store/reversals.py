@@ -1,8 +1,10 @@
 """What would be taken back, and what is open in the ERP, by the ledger's word."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, Row, and_, case, func, select
 
 from meshline_dagster.core.approvals import CANCEL
 from meshline_dagster.core.documents import ACCOUNTING_KINDS, REVERSE, DocumentKind
@@ -11,7 +13,7 @@ from meshline_dagster.core.reversals import Held, Reversal
 from meshline_dagster.store.bulk import among
 from meshline_dagster.store.tables import is_open, is_posted, is_reversal, posting, waiting_posting
 
-__all__ = ["follow_ups_behind", "held_by_erp", "planned_credits", "planned_reversals"]
+__all__ = ["follow_ups_behind", "held_by_erp", "invoiced_by_erp", "planned_credits", "planned_reversals"]
 
 
 def planned_reversals(connection: Connection, destination: str) -> list[Reversal]:
@@ -105,7 +107,7 @@ def planned_credits(connection: Connection, destination: str) -> list[Reversal]:
         )
         .order_by(posting.c.event_time, posting.c.id)
     )
-    return [Reversal(*row) for row in connection.execute(query)]
+    return [replace(Reversal(*row), is_credit=True) for row in connection.execute(query)]
 
 
 def follow_ups_behind(connection: Connection, destination: str, credit_notes: Sequence[int]) -> list[int]:
@@ -152,5 +154,32 @@ def held_by_erp(connection: Connection, destination: str) -> Held:
         .where(states.c.place == 1, states.c.operation != CANCEL)
         .group_by(states.c.currency)
     )
-    rows = connection.execute(query).all()
+    return _held(connection.execute(query).all())
+
+
+def invoiced_by_erp(connection: Connection, destination: str) -> Held:
+    """The orders of which more is invoiced than credited, by what was posted, and how much more. It reads all that was ever posted."""
+    amount = posting.c.amount
+    signed = case((posting.c.document_kind == DocumentKind.INVOICE.value, amount), else_=-amount)
+    left = (
+        select(posting.c.currency, func.sum(signed, type_=amount.type).label("amount"))
+        .where(
+            posting.c.destination == destination,
+            posting.c.document_kind.in_([kind.value for kind in ACCOUNTING_KINDS]),
+            posting.c.operation != REVERSE,
+            posting.c.state == PostingState.POSTED.value,
+        )
+        .group_by(posting.c.entity_key, posting.c.currency)
+        .subquery("left_of_orders")
+    )
+    query = (
+        select(left.c.currency, func.count(), func.sum(left.c.amount, type_=amount.type))
+        .where(left.c.amount > 0)
+        .group_by(left.c.currency)
+    )
+    return _held(connection.execute(query).all())
+
+
+def _held(rows: Sequence[Row[Any]]) -> Held:
+    """Of rows of currency, count and money."""
     return Held(sum(count for _, count, _ in rows), {currency or "": amount for currency, _, amount in rows})

@@ -39,6 +39,7 @@ __all__ = [
     "feed_schema",
     "feed_state",
     "freeze",
+    "held_order",
     "is_dead",
     "is_duplicate",
     "is_open",
@@ -211,6 +212,13 @@ billing_due = Table(
     Column("shard", Integer, nullable=False),
     Column("due_on", Date, nullable=False),
     Index(None, "destination", "due_on"),
+)
+
+# One order whose newest state the rules hold, as the last build had it: until that state is posted, no older one is billed.
+held_order = Table(
+    "held_order",
+    metadata,
+    Column("entity_key", String(300), primary_key=True),
 )
 
 # One request, or one look-up, made for a posting. Rows are inserted before the request and closed once after it.

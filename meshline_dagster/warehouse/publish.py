@@ -36,15 +36,17 @@ _QUERIES: Mapping[str, str] = MappingProxyType(
         "catalog": "SELECT DISTINCT product_code FROM intermediate.int_product_versions WHERE product_code IS NOT NULL"
         " ORDER BY product_code",
         "exceptions": "SELECT * FROM marts.fct_exceptions ORDER BY opened_at, trace_key",
+        "held": "SELECT entity_key FROM marts.event_dispositions GROUP BY entity_key"
+        " HAVING max_by(disposition, position) = 'hold' ORDER BY entity_key",
         "reconciliation": "SELECT * FROM marts.fct_reconciliation ORDER BY entity_key, erp_id",
         "billing": "SELECT * FROM marts.fct_billing ORDER BY billing_id",
         "status": "SELECT * FROM marts.rpt_status ORDER BY currency NULLS FIRST",
     }
 )
 
-DERIVED = ("outbox", "touched", "events", "catalog", "exceptions")
+DERIVED = ("outbox", "touched", "events", "catalog", "exceptions", "held")
 """What the models tagged ``derive`` make. ``outbox`` and ``touched`` cover the entities of this build only, the others all; ``catalog`` has
-every product code that the source ever had.
+every product code that the source ever had, ``held`` the orders whose newest state waits for something that is to arrive by itself.
 """
 
 RECONCILED = ("reconciliation", "billing", "status")

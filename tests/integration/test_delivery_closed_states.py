@@ -11,7 +11,9 @@ from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.errors import RefusedError
 from meshline_dagster.core.followups import BillingPolicy, InvoiceTrigger
 from meshline_dagster.delivery.by_hand import close, retry
+from meshline_dagster.orchestration.drain_sensor import why_drain
 from meshline_dagster.store.exceptions import Finding, exceptions, raise_exceptions, resolve
+from meshline_dagster.store.held_orders import keep_held
 from meshline_dagster.store.tables import posting
 from meshline_dagster.testing.memory_erp import Fault, MemoryErp, MemoryWriter
 from tests.integration.test_delivery_billing import BILLED, CREDIT_NOTE, REBILLED, RefusingErp, billed, kinds, post, run
@@ -115,6 +117,38 @@ def test_nothing_is_invoiced_while_rules_have_the_newest_state_in_review(ops):
     assert run(ops, MemoryWriter(erp), BY_START, clock=lambda: now + IN_TEN_DAYS).outcomes == {}
     run(ops, MemoryWriter(erp), BY_START, clock=lambda: now + IN_TEN_DAYS + timedelta(days=1))
     assert billed(erp) == {"1": Decimal(10)}
+
+
+def test_nothing_is_invoiced_while_rules_hold_the_newest_state(ops):
+    """Nobody is asked about it: it waits for something that arrives by itself, and may be the order's cancellation."""
+    now = datetime.now(UTC)
+    erp, rows = MemoryErp(), [starting(order(number), now.date() + IN_TEN_DAYS) for number in (1, 2)]
+    post(ops, erp, rows, BY_START)
+    with ops.write() as connection:
+        keep_held(connection, [rows[0].entity_key, "crm/order/another"])
+    run(ops, MemoryWriter(erp), BY_START, clock=lambda: now + IN_TEN_DAYS)
+    assert billed(erp) == {"2": Decimal(10)}
+    with ops.write() as connection:
+        keep_held(connection, ["crm/order/another"])
+    run(ops, MemoryWriter(erp), BY_START, clock=lambda: now + IN_TEN_DAYS + timedelta(days=1))
+    assert billed(erp) == {"1": Decimal(10), "2": Decimal(10)}
+
+
+def test_an_invoice_that_is_closed_as_not_made_is_planned_anew_at_once(ops):
+    """Not only with the order's next state: it may have none."""
+    options = replace(BILLED, max_attempts=1)
+    erp = MemoryErp(faults=lambda document: Fault.BUSY if document.kind is DocumentKind.INVOICE else None)
+    post(ops, erp, [order(1), order(2)], options)
+    erp.faults = lambda _: None
+    settle_by_hand(ops, absent=True)
+    assert why_drain(ops, options, now=datetime.now(UTC)) == (True, "orders are to be invoiced from today on")
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    run(ops, MemoryWriter(erp), options, clock=lambda: tomorrow)
+    assert billed(erp) == {"1": Decimal(10), "2": Decimal(10)}
+    assert {write.payload["invoice_date"] for write in erp.writes if write.kind is DocumentKind.INVOICE} == {
+        tomorrow.date().isoformat()
+    }
+    assert run(ops, MemoryWriter(erp), options, clock=lambda: tomorrow).outcomes == {}
 
 
 @pytest.mark.parametrize("refused", [None, CREDIT_NOTE], ids=["busy", "refused"])

@@ -1,15 +1,17 @@
 """Credit notes count among what one run may take back of what the ERP holds."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
-from meshline_dagster.core.reversals import ReversalLimits
+from meshline_dagster.core.followups import BillingPolicy, InvoiceTrigger
+from meshline_dagster.core.reversals import Held, ReversalLimits
 from meshline_dagster.governance.decisions import approve, reject
 from meshline_dagster.store.approvals import approvals, waiting
 from meshline_dagster.store.exceptions import exceptions
+from meshline_dagster.store.reversals import invoiced_by_erp
 from meshline_dagster.testing.memory_erp import MemoryErp, MemoryWriter
 from tests.integration.test_delivery_billing import BILLED, REBILLED, billed, kinds, post, run
 from tests.integration.test_delivery_engine import order
@@ -89,3 +91,30 @@ def test_a_first_load_credits_what_it_has_invoiced_itself(ops):
     post(ops, erp, [*(order(number) for number in range(3)), *amended(3)], options)
     assert set(billed(erp).values()) == {Decimal(7)}
     assert kinds(erp).count("credit_note") == 3
+
+
+def test_the_share_of_credit_notes_is_that_of_what_is_invoiced_however_many_orders_are_open(ops):
+    """Ten of ten invoices are all of them, though forty more orders are open that are not invoiced yet."""
+    starts = datetime.now(UTC).date() + timedelta(days=10)
+    by_start = replace(BILLED, billing=BillingPolicy(trigger=InvoiceTrigger.START))
+    options, erp = replace(by_start, reversals=ReversalLimits(share=Decimal("0.2"))), MemoryErp()
+    waiting = []
+    for number in range(10, 50):
+        row = order(number)
+        line = {**row.payload["lines"][0], "start": starts.isoformat()}
+        waiting.append(replace(row, payload={**row.payload, "lines": [line]}))
+    rows = invoiced(ops, erp, options, count=10)
+    post(ops, erp, [*rows, *waiting], options)
+    post(ops, erp, [*rows, *waiting, *amended(10)], options)
+    [item] = too_many(ops)
+    assert "10 credit notes of 10 invoiced documents, 20.0% are allowed" in item.detail
+    assert set(billed(erp).values()) == {Decimal(10)}
+
+
+def test_what_is_invoiced_is_what_was_not_credited(ops):
+    options, erp = REBILLED, MemoryErp()
+    rows = invoiced(ops, erp, options)
+    changed = [*amended(1), replace(order(1, version=2, status="cancelled"), operation="cancel")]
+    post(ops, erp, [*rows, *changed], options)
+    with ops.read() as connection:
+        assert invoiced_by_erp(connection, "memory") == Held(2, {"USD": Decimal(17)})

@@ -68,6 +68,21 @@ def test_reversals_are_stopped_by_number_by_share_and_by_share_of_money(count, h
     assert (excess(reversals(count), held, limits) is not None) == stopped
 
 
+@pytest.mark.parametrize(
+    ("invoiced", "stopped"),
+    [
+        (Held(200, {"USD": Decimal(2000)}), None),
+        (Held(199, {"USD": Decimal(2000)}), "10 credit notes of 199 invoiced documents"),
+        (Held(200, {"USD": Decimal(1999)}), "100.00 of 1,999.00 invoiced USD"),
+    ],
+)
+def test_credit_notes_are_judged_by_what_is_invoiced_and_cancellations_by_what_is_open(invoiced, stopped):
+    limits, open_orders = ReversalLimits(share=Decimal("0.05")), Held(1, {"USD": Decimal(1)})
+    notes = [replace(one, is_credit=True) for one in reversals(10)]
+    problem = excess([*notes, *reversals(9)], open_orders, limits, invoiced)
+    assert problem is None if stopped is None else problem.startswith(stopped)
+
+
 def test_what_the_erp_holds_is_only_asked_for_where_a_share_counts():
     share = ReversalLimits(share=Decimal("0.05"))
     assert [needs_held(reversals(n), share) for n in (9, 10)] == [False, True]

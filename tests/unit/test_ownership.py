@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from meshline_dagster.core.documents import DocumentKind, ErpDocument, ErpLine
 from meshline_dagster.core.foreign import erp_state, foreign_changes
-from meshline_dagster.core.ownership import Owner, Ownership
+from meshline_dagster.core.ownership import HEADER_FIELDS, Owner, Ownership
 from meshline_dagster.erp.tryton_amendments import amendment_lines
 from meshline_dagster.erp.tryton_values import WantedLine, WantedSale
 from meshline_dagster.orchestration.ownership_settings import OwnershipSettings
@@ -84,6 +84,21 @@ def test_invoices_leave_out_what_is_the_erps_and_keep_what_only_amendments_leave
     owners = Ownership({"po_number": Owner.CREATE_ONLY, "payment_terms": Owner.ERP}, {"tax_code": Owner.ERP})
     sent = owners.sent(DocumentKind.INVOICE, "create", payload(po_number="P", payment_terms="N"))
     assert (sent["po_number"], "payment_terms" in sent, "tax_code" in sent["lines"][0]) == ("P", False, False)
+
+
+def test_addresses_can_be_the_erps():
+    owners = OwnershipSettings.model_validate({"sales_order": {"bill_to": "erp", "ship_to": "create_only"}}).owners
+    sent = [owners.sent(ORDER, operation, payload(bill_to="A", ship_to="B")) for operation in ("create", "amend")]
+    assert [(one.get("bill_to"), one.get("ship_to")) for one in sent] == [(None, "B"), (None, None)]
+
+
+@pytest.mark.parametrize("kind", [DocumentKind.ADDRESS, DocumentKind.ITEM, DocumentKind.PAYMENT])
+def test_the_owners_of_an_orders_fields_are_no_owners_of_other_documents(kind):
+    """What has the same name there is another field."""
+    names = [name for name, free in HEADER_FIELDS.items() if free]
+    owners = Ownership(dict.fromkeys(names, Owner.ERP), {"description": Owner.ERP})
+    content = {**dict.fromkeys(names, "ours"), "lines": [{"description": "ours"}]}
+    assert owners.sent(kind, "create", content) == content
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import psycopg2
 import pytest
 
 from meshline_dagster.core.errors import ConfigError, StoreUnavailableError
+from meshline_dagster.store import refusals
 from meshline_dagster.store.engine import open_store
 from meshline_dagster.testing.postgres import postgres_server
 
@@ -43,23 +44,29 @@ def server():
         yield running
 
 
+@pytest.fixture
+def in_words_that_nobody_knows(monkeypatch):
+    """As of a server whose messages are in another language."""
+    monkeypatch.setattr(refusals, "_KNOWN", [])
+
+
 def url(server, user, database="postgres"):
     return f"postgresql://{user}@127.0.0.1:{server.port}/{database}"
 
 
-@pytest.mark.parametrize(
-    ("user", "database", "said", "to_do"),
-    [
-        ("meshline:wrong", "postgres", "password authentication failed", "user and password"),
-        ("meshline", "postgres", "no password supplied", "user and password"),
-        ("nobody:x", "postgres", "no pg_hba.conf entry", r"pg_hba\.conf"),
-        ("stranger", "postgres", "rejects connection", r"pg_hba\.conf"),
-        ("unborn", "postgres", 'role "unborn" does not exist', "the user"),
-        ("locked", "postgres", "not permitted to log in", "the user"),
-        ("trusted", "nowhere", 'database "nowhere" does not exist', "create the database"),
-        ("trusted", "closed", "permission denied for database", "grant"),
-    ],
-)
+CASES = [
+    ("meshline:wrong", "postgres", "password authentication failed", "user and password"),
+    ("meshline", "postgres", "no password supplied", "user and password"),
+    ("nobody:x", "postgres", "no pg_hba.conf entry", r"pg_hba\.conf"),
+    ("stranger", "postgres", "rejects connection", r"pg_hba\.conf"),
+    ("unborn", "postgres", 'role "unborn" does not exist', "the user"),
+    ("locked", "postgres", "not permitted to log in", "the user"),
+    ("trusted", "nowhere", 'database "nowhere" does not exist', "create the database"),
+    ("trusted", "closed", "permission denied for database", "grant"),
+]
+
+
+@pytest.mark.parametrize(("user", "database", "said", "to_do"), CASES)
 def test_a_refusal_says_at_once_what_to_set(server, user, database, said, to_do):
     started = time.monotonic()
     with pytest.raises(ConfigError, match=to_do) as raised:
@@ -69,6 +76,14 @@ def test_a_refusal_says_at_once_what_to_set(server, user, database, said, to_do)
     assert "MESHLINE_STORE_URL" in str(raised.value)
     assert ":wrong" not in str(raised.value)
     assert ":x@" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("user", "database", "said", "to_do"), CASES)
+@pytest.mark.usefixtures("in_words_that_nobody_knows")
+def test_a_refusal_in_words_that_nobody_knows_is_told_by_its_code(server, user, database, said, to_do):
+    with pytest.raises(ConfigError, match=to_do) as raised:
+        open_store(url(server, user, database))
+    assert said in str(raised.value)
 
 
 def test_a_store_that_is_refused_later_says_so_too(server):
@@ -83,7 +98,10 @@ def test_a_store_that_is_refused_later_says_so_too(server):
     store.close()
 
 
-def test_a_server_that_is_full_or_away_is_an_outage(server):
+@pytest.mark.parametrize("known", [True, False], ids=["in English", "in words that nobody knows"])
+def test_a_server_that_is_full_or_away_is_an_outage(server, known, request):
+    if not known:
+        request.getfixturevalue("in_words_that_nobody_knows")
     with (
         closing(psycopg2.connect(url(server, "meshline:right"))),
         pytest.raises(StoreUnavailableError, match="too many connections"),
