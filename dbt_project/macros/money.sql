@@ -39,3 +39,22 @@
         ))
     end
 {%- endmacro %}
+
+{# amount * part / whole, rounded half-even to the currency's minor unit; part and whole are integers, 0 <= part, 0 < whole. Equals core.invoice_schedule. #}
+{% macro share(amount, part, whole, currency) -%}
+    {%- set units = 'cast(abs(' ~ amount ~ ') * 1000000000 as hugeint) * cast(' ~ part ~ ' as hugeint)' -%}
+    {%- set divisor = '(cast(' ~ whole ~ ' as hugeint) * cast(' ~ minor_unit(currency) ~ ' * 1000000000 as hugeint))' -%}
+    cast(
+        sign({{ amount }})
+        * cast(
+            ({{ units }}) // {{ divisor }}
+            + case
+                when ({{ units }}) % {{ divisor }} * 2 > {{ divisor }}
+                    or (({{ units }}) % {{ divisor }} * 2 = {{ divisor }} and (({{ units }}) // {{ divisor }}) % 2 = 1) then 1
+                else 0
+            end
+            as decimal(29, 0)
+        ) * cast({{ minor_unit(currency) }} as decimal(5, 3))
+        as decimal(38, 9)
+    )
+{%- endmacro %}

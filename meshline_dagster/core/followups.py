@@ -2,7 +2,8 @@
 
 What is invoiced less what is credited has to equal the last state of the order that the ERP holds, line by line. Whatever is missing to
 that is planned: credit notes against the invoices first, then the invoice. Rows that are planned count as done, so that planning the same
-ledger again plans nothing: a crash, a replay or a second run cannot bill twice.
+ledger again plans nothing: a crash, a replay or a second run cannot bill twice. Where lines are billed by periods, the order counts as far as
+it is due by then (``core/invoice_schedule.py``).
 
 While it is open whether the ERP holds a newer state (it is dead, refused, or on its way), nothing is planned: that state may be the
 order's cancellation.
@@ -19,6 +20,7 @@ from typing import Any
 from meshline_dagster.core.billing import Bill, BilledLine, adjust, left_of, rebill
 from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
 from meshline_dagster.core.identity import external_id, fingerprint, follow_up_id
+from meshline_dagster.core.invoice_schedule import BillingSchedule, Due, due_by
 from meshline_dagster.core.ledger import CLOSED_IN_ERP, PostingState
 from meshline_dagster.core.money import to_text
 from meshline_dagster.core.postings import NewPosting, OutboxRow
@@ -49,10 +51,11 @@ class Amendments(StrEnum):
 
 
 class InvoiceTrigger(StrEnum):
-    """The day from which an order is invoiced: that of its booking, or the first on which one of its lines starts."""
+    """The day from which an order is invoiced: that of its booking, or the first on which one of its lines starts; or each line by periods."""
 
     BOOKING = "booking"
     START = "start"
+    SCHEDULE = "schedule"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class BillingPolicy:
         since: orders booked before this day are invoiced elsewhere, unless we have invoiced them; None: all are invoiced.
         closed_through: the last day of the periods that are closed; None: none is.
         zone: where the books are kept: its days are the accounting dates.
+        schedule: the periods by which lines are billed, with the trigger ``schedule``; else None.
     """
 
     amendments: Amendments = Amendments.AMEND_IN_PLACE
@@ -70,6 +74,7 @@ class BillingPolicy:
     since: date | None = None
     closed_through: date | None = None
     zone: tzinfo = UTC
+    schedule: BillingSchedule | None = None
 
     def day(self, now: datetime) -> date:
         """The day of an instant, where the books are kept."""
@@ -117,8 +122,8 @@ class FollowUps:
 
     Attributes:
         insert: new ledger rows, in the order in which they are to be posted.
-        due_on: the day on which to ask again, because the order is not to be invoiced before, or a newer state of it is not settled; else
-            None.
+        due_on: the day on which to ask again, because the order, or more of it, is not to be invoiced before, or a newer state of it is not
+            settled; else None.
         negative: the order is worth less than what can be invoiced or credited: nothing is planned, a person has to look.
     """
 
@@ -149,22 +154,28 @@ def plan_follow_ups(entity_key: str, rows: Sequence[BillingRow], policy: Billing
     invoices = {row.external_id: row for row in standing if row.document_kind is _INVOICE}
     notes = [row.payload for row in standing if row.document_kind is _CREDIT_NOTE]
     left = left_of([(name, row.payload) for name, row in invoices.items()], notes)
-    is_open = order.payload["status"] == "open"
-    wanted = order.payload["lines"] if is_open else []
     day = _trigger_day(order.payload, policy.trigger)
     if not invoices and _is_invoiced_elsewhere(order.payload, policy.since):
         return FollowUps()
-    if is_open and not invoices and day is not None and day > today:
+    if order.payload["status"] == "open" and not invoices and day is not None and day > today:
         return FollowUps(due_on=day)
-    bill = _bill(order, left, wanted, invoices, policy)
+    due = _due(order.payload, policy, today)
+    bill = _bill(order, left, due.lines, invoices, policy)
     if bill.is_negative:
-        return FollowUps(negative=True)
+        return FollowUps(due_on=due.next_on, negative=True)
     writer = _Writer(entity_key, order, rows, today, policy.first_open_day(today))
     credited = [
         writer.credit_note(invoices[name], list(lines))
         for name, lines in groupby(bill.credits, lambda one: one.invoice)
     ]
-    return FollowUps((*credited, *([writer.invoice(bill.lines)] if bill.lines else [])))
+    return FollowUps((*credited, *([writer.invoice(bill.lines)] if bill.lines else [])), due.next_on)
+
+
+def _due(payload: Mapping[str, Any], policy: BillingPolicy, today: date) -> Due:
+    """What the order wants on invoices, from the day on which it is invoiced at all."""
+    if payload["status"] != "open":
+        return Due()
+    return Due(tuple(payload["lines"])) if policy.schedule is None else due_by(payload, policy.schedule, today)
 
 
 def _is_overtaken(order: BillingRow, rows: Sequence[BillingRow]) -> bool:
@@ -187,7 +198,21 @@ def _bill(
     if any(invoice.get(name) != order.payload.get(name) for invoice in standing for name in names):
         return rebill(left, wanted)
     bill = adjust(left, wanted, order.payload["currency"])
-    return rebill(left, wanted) if is_rebilled and (bill.credits or bill.lines) else bill
+    return rebill(left, wanted) if is_rebilled and _is_amended(order, left, bill, standing, policy) else bill
+
+
+def _is_amended(
+    order: BillingRow,
+    left: Sequence[BilledLine],
+    bill: Bill,
+    standing: Sequence[Mapping[str, Any]],
+    policy: BillingPolicy,
+) -> bool:
+    """Whether the order has changed in what is invoiced of it: that more of it is due by now is no amendment."""
+    if policy.schedule is not None and standing:
+        billed_on = max(date.fromisoformat(invoice["original_date"]) for invoice in standing)
+        bill = adjust(left, _due(order.payload, policy, billed_on).lines, order.payload["currency"])
+    return bool(bill.credits or bill.lines)
 
 
 def _is_invoiced_elsewhere(payload: Mapping[str, Any], since: date | None) -> bool:
@@ -197,7 +222,9 @@ def _is_invoiced_elsewhere(payload: Mapping[str, Any], since: date | None) -> bo
 
 
 def _trigger_day(payload: Mapping[str, Any], trigger: InvoiceTrigger) -> date | None:
-    """None when the order does not say: then nothing keeps it from being invoiced."""
+    """None when the order does not say, or is due by parts: then nothing keeps it from being invoiced."""
+    if trigger is InvoiceTrigger.SCHEDULE:
+        return None
     starts = [line["start"] for line in payload["lines"] if line.get("start")]
     if trigger is InvoiceTrigger.START and starts:
         return min(date.fromisoformat(start) for start in starts)

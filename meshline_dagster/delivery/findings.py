@@ -128,7 +128,7 @@ def negative_finding(destination: str, entity_key: str, order: BillingRow) -> Fi
         detail=f"The order {order.external_id} is worth {to_text(amount)} {currency}. What it takes to bill it as it stands would be a document "
         "with a negative total: nothing is made.",
         fix="If the order is wrong, correct it in the CRM: it is billed as soon as a later state is worth something. If it is right, make the "
-        "documents in the ERP by hand; each later state asks again.",
+        "documents in the ERP by hand; each later state asks again, and each billing period.",
         owner="finance",
         entity_key=entity_key,
         event_id=order.event_id,

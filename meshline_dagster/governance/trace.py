@@ -27,7 +27,10 @@ SELECT entity_key, class, source_amount, erp_amount, source_currency AS currency
 FROM read_parquet(?) WHERE list_contains(?, entity_key) ORDER BY entity_key
 """
 _BILLING = """
-SELECT entity_key, class, order_amount, invoiced_amount, credited_amount, currency, invoices, credit_notes, erp_numbers
+SELECT COLUMNS(lambda name: name IN (
+    'entity_key', 'class', 'order_amount', 'due_amount', 'due_on', 'next_due_on', 'invoiced_amount', 'credited_amount', 'currency', 'invoices',
+    'credit_notes', 'erp_numbers'
+))
 FROM read_parquet(?) WHERE list_contains(?, entity_key) ORDER BY billing_id
 """
 _BY_EVENT = """

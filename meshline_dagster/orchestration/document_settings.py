@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from meshline_dagster.core.followups import Amendments, BillingPolicy, InvoiceTrigger
+from meshline_dagster.core.invoice_schedule import BilledIn, BillingEvery, BillingSchedule
 from meshline_dagster.core.partials import PartialPolicy
 
 __all__ = ["DocumentSettings", "Documents"]
@@ -14,7 +15,6 @@ __all__ = ["DocumentSettings", "Documents"]
 _NEEDS = {
     "delivery": "the ERP's deliveries to be read back",
     "milestone": "milestones of an order, with their dates and amounts, in the CRM's feeds",
-    "schedule": "a billing schedule for each line, with its dates and amounts, in the CRM's feeds",
 }
 
 
@@ -28,7 +28,7 @@ class Documents(StrEnum):
 def _known_trigger(value: Any) -> Any:
     if value in _NEEDS:
         raise ValueError(
-            f"{value} needs {_NEEDS[value]}, which this version does not have: use booking or start, or order_only and "
+            f"{value} needs {_NEEDS[value]}, which this version does not have: use booking, start or schedule, or order_only and "
             "let the ERP invoice"
         )
     return value
@@ -40,7 +40,10 @@ class DocumentSettings(BaseModel):
     Attributes:
         documents: ``order_only`` leaves invoices to the ERP; ``order_and_invoice`` makes them, and credit notes.
         amendments: ``amend_in_place`` credits or invoices the difference; ``credit_and_rebill`` credits all and invoices anew.
-        invoice_trigger: ``booking`` invoices from the order's date on, ``start`` from the first day on which one of its lines starts.
+        invoice_trigger: ``booking`` invoices from the order's date on, ``start`` from the first day on which one of its lines starts;
+            ``schedule`` invoices each line by the periods of its term.
+        billing_every: with ``schedule``, how long a period is. billed_in: whether it is invoiced on its first day (``advance``) or on the
+            day after its last (``arrears``).
         invoices_from: orders booked before this day are invoiced elsewhere; required outside a sandbox.
         partial: what becomes of a document that is in the ERP in part: ``complete`` it, ``reverse`` an order that never stood (it is
             cancelled, and a person asked), or ``escalate``. What holds anything that was not meant is always escalated. A posting keeps the policy under which
@@ -53,22 +56,49 @@ class DocumentSettings(BaseModel):
     documents: Documents = Documents.ORDER_ONLY
     amendments: Amendments = Amendments.AMEND_IN_PLACE
     invoice_trigger: Annotated[InvoiceTrigger, BeforeValidator(_known_trigger)] = InvoiceTrigger.BOOKING
+    billing_every: BillingEvery | None = None
+    billed_in: BilledIn | None = None
     invoices_from: date | None = None
     books_closed_through: date | None = None
     partial: PartialPolicy = PartialPolicy.COMPLETE
 
     @model_validator(mode="after")
     def _nothing_unread(self) -> Self:
-        names = ("amendments", "invoice_trigger", "invoices_from", "books_closed_through")
+        names = ("amendments", "invoice_trigger", "billing_every", "billed_in", "invoices_from", "books_closed_through")
         fields = type(self).model_fields
         unread = [name for name in names if getattr(self, name) != fields[name].default]
         if self.documents is Documents.ORDER_ONLY and unread:
             raise ValueError(f"{', '.join(unread)}: nothing reads this while documents is order_only")
         return self
 
+    @model_validator(mode="after")
+    def _periods_are_said(self) -> Self:
+        """How long they are, and when they are invoiced, is nothing to guess; and nothing to say where nothing reads it."""
+        said = [name for name in ("billing_every", "billed_in") if getattr(self, name) is not None]
+        if self.invoice_trigger is InvoiceTrigger.SCHEDULE and len(said) < 2:  # noqa: PLR2004 - both
+            raise ValueError(
+                "invoice_trigger: schedule needs billing_every (month, quarter, half_year or year) and billed_in (advance or arrears)"
+            )
+        if self.invoice_trigger is not InvoiceTrigger.SCHEDULE and said:
+            raise ValueError(f"{', '.join(said)}: nothing reads this while invoice_trigger is {self.invoice_trigger}")
+        return self
+
+    @property
+    def schedule(self) -> BillingSchedule | None:
+        """The periods by which lines are billed; None where they are not."""
+        if self.billing_every is None or self.billed_in is None:
+            return None
+        return BillingSchedule(self.billing_every, self.billed_in)
+
     @property
     def billing(self) -> BillingPolicy | None:
         """The same for the delivery engine; None when orders only are posted."""
         if self.documents is Documents.ORDER_ONLY:
             return None
-        return BillingPolicy(self.amendments, self.invoice_trigger, self.invoices_from, self.books_closed_through)
+        return BillingPolicy(
+            self.amendments,
+            self.invoice_trigger,
+            self.invoices_from,
+            self.books_closed_through,
+            schedule=self.schedule,
+        )

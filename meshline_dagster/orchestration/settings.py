@@ -15,6 +15,7 @@ from meshline_dagster.core.backlog import BacklogLimits
 from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
 from meshline_dagster.core.errors import GateError
 from meshline_dagster.core.followups import BillingPolicy
+from meshline_dagster.core.invoice_schedule import BilledIn
 from meshline_dagster.core.pauses import Freeze
 from meshline_dagster.core.reversals import ReversalLimits
 from meshline_dagster.crm.compaction import KEEP, MOST_FILES
@@ -325,7 +326,11 @@ class SyncSettings(_Settings):
         billing = self.billing
         if billing is None:
             return BillingTerms(now.astimezone(ZoneInfo(self.time_zone)).date())
-        return BillingTerms(billing.day(now), billing.trigger.value, billing.since)
+        terms = BillingTerms(billing.day(now), billing.trigger.value, billing.since)
+        periods = billing.schedule
+        if periods is None:
+            return terms
+        return replace(terms, months=periods.every.months, in_arrears=periods.billed_in is BilledIn.ARREARS)
 
     def policy_of_rules(self) -> Policy:
         """What the models may assume."""

@@ -136,7 +136,15 @@ _POLICY = pa.schema(
         ("addresses", pa.bool_()),
     ]
 )
-_BILLING_TERMS = pa.schema([("today", pa.date32()), ("invoice_trigger", pa.string()), ("invoices_from", pa.date32())])
+_BILLING_TERMS = pa.schema(
+    [
+        ("today", pa.date32()),
+        ("invoice_trigger", pa.string()),
+        ("invoices_from", pa.date32()),
+        ("months", pa.int32()),
+        ("in_arrears", pa.bool_()),
+    ]
+)
 _MAPPING = pa.schema(
     [("kind", pa.string()), ("source_value", pa.string()), ("target_value", pa.string()), ("seq", pa.int64())]
 )

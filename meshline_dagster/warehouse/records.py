@@ -70,13 +70,17 @@ class BillingTerms:
 
     Attributes:
         today: where the books are kept.
-        invoice_trigger: ``booking`` or ``start``; None: the sync makes no invoices.
+        invoice_trigger: ``booking``, ``start`` or ``schedule``; None: the sync makes no invoices.
         invoices_from: orders booked before this day are invoiced elsewhere; None: none is.
+        months: how long a period of the schedule is; None: lines are not billed by periods.
+        in_arrears: a period is invoiced on the day after its last; else on its first.
     """
 
     today: date
     invoice_trigger: str | None = None
     invoices_from: date | None = None
+    months: int | None = None
+    in_arrears: bool = False
 
 
 @dataclass(frozen=True, slots=True)

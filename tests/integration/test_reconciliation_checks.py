@@ -152,3 +152,20 @@ def test_an_order_that_is_posted_and_never_invoiced_fails_a_check_until_somebody
     told, figures = checked(project)
     assert told["billing"][0]
     assert (figures["not_invoiced"], figures["wrongly_billed"], figures["billing_unexplained"]) == (1, 1, 0)
+
+
+def test_a_period_that_is_not_due_yet_fails_no_check_and_one_that_was_not_invoiced_does(project):
+    """D5 is worth 300 for the three months from January on, and the first two are due."""
+    term = {"ServiceDate": date(2026, 1, 1), "End_Date__c": date(2026, 3, 31)}
+    project.land([deal("D5", instant(1)), line("LD5", "D5", instant(1), quantity=1, price=300, **term)])
+    reconciled(project, "D5")
+    project.billing = BillingTerms(date(2026, 2, 2), "schedule", months=1)
+    [order] = [row for row in project.file(project.build(), "reconciliation") if row["entity_key"][-2:] == "D5"]
+    for place, (amount, (passed, not_invoiced, wrong)) in enumerate(
+        [(None, (False, 1, 0)), (100, (False, 0, 1)), (100, (True, 0, 0)), (1, (False, 0, 1))]
+    ):
+        project.land([] if amount is None else [invoice(f"I{place}", order["external_id"], amount, "USD")])
+        project.build()
+        told, figures = checked(project)
+        assert told["billing"][0] is passed
+        assert (figures["not_invoiced"], figures["wrongly_billed"]) == (not_invoiced, wrong)

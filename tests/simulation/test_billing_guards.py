@@ -2,14 +2,15 @@
 
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from unittest.mock import patch
 
 import pytest
 
-from meshline_dagster.core import followups, settle
+from meshline_dagster.core import followups, invoice_schedule, settle
 from meshline_dagster.core.documents import ACCOUNTING_KINDS
 from meshline_dagster.core.followups import BillingPolicy, FollowUps, InvoiceTrigger
+from meshline_dagster.core.invoice_schedule import BilledIn, BillingEvery, BillingSchedule
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.reversals import ReversalLimits
 from meshline_dagster.delivery import billing as delivery_billing
@@ -19,6 +20,7 @@ from meshline_dagster.delivery.reversals import ReversalGuard
 from meshline_dagster.testing.simulator import Profile, crash_points, draw_schedule, run_schedule
 from meshline_dagster.testing.simulator.billing import Billing
 from meshline_dagster.testing.simulator.operations import Operations
+from meshline_dagster.testing.simulator.periods import with_periods
 from meshline_dagster.testing.simulator.process import Interruption
 from meshline_dagster.testing.simulator.world import NEW_YEAR
 from tests.simulation.test_guards import BROKEN, MOST_SEEDS, calm, without_the_sequence
@@ -87,6 +89,26 @@ def without_waiting_for_the_day():
 
 
 @contextmanager
+def without_waiting_for_a_period():
+    def all_of_it(payload, schedule, _):
+        return invoice_schedule.due_by(payload, schedule, date.max)
+
+    with patch.object(followups, "due_by", all_of_it):
+        yield
+
+
+@contextmanager
+def without_asking_again_for_the_next_period():
+    plan_follow_ups = followups.plan_follow_ups
+
+    def once(*given, **more):
+        return replace(plan_follow_ups(*given, **more), due_on=None)
+
+    with patch.object(delivery_billing, "plan_follow_ups", once):
+        yield
+
+
+@contextmanager
 def without_the_limit_on_reversals():
     with patch.object(ReversalGuard, "check", lambda *_: None):
         yield
@@ -119,6 +141,14 @@ def from_their_start(schedule):
     return replace(schedule, billing=Billing(BillingPolicy(trigger=InvoiceTrigger.START), schedule.until / 2))
 
 
+def by_periods(schedule):
+    """Lines are billed by the month, and some months begin with the new year."""
+    monthly = BillingSchedule(BillingEvery.MONTH, BilledIn.ADVANCE)
+    policy = BillingPolicy(trigger=InvoiceTrigger.SCHEDULE, schedule=monthly)
+    world = with_periods(schedule.world, monthly)
+    return replace(schedule, billing=Billing(policy, schedule.until / 2), world=world)
+
+
 def taking_back(schedule):
     """No order may be taken back before somebody has approved it."""
     return replace(calm(schedule), operations=Operations(reversals=ReversalLimits(0)))
@@ -131,6 +161,8 @@ GUARDS = [
     (with_refused_documents_left_behind, list(Profile), closing_meanwhile, "wrongly billed"),
     (without_closed_periods, list(Profile), closed_before, "wrong date"),
     (without_waiting_for_the_day, list(Profile), from_their_start, "billed early"),
+    (without_waiting_for_a_period, list(Profile), by_periods, "over billed"),
+    (without_asking_again_for_the_next_period, list(Profile), by_periods, "wrongly billed"),
     (without_the_sequence, list(Profile), billed, "left unbilled"),
     (without_the_limit_on_reversals, list(Profile), taking_back, "reversed without approval"),
 ]

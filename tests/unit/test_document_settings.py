@@ -8,9 +8,11 @@ from pydantic import ValidationError
 
 from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.followups import Amendments, BillingPolicy, InvoiceTrigger
+from meshline_dagster.core.invoice_schedule import BilledIn, BillingEvery, BillingSchedule
 from meshline_dagster.core.partials import PartialPolicy
 from meshline_dagster.orchestration.connect import connect_writer
 from meshline_dagster.orchestration.settings import SyncSettings
+from meshline_dagster.warehouse.records import BillingTerms
 
 INVOICED = {"documents": "order_and_invoice"}
 
@@ -43,12 +45,35 @@ def test_all_that_is_said_reaches_the_delivery():
     )
 
 
-@pytest.mark.parametrize(
-    ("trigger", "need"), [("delivery", "deliveries"), ("milestone", "milestones"), ("schedule", "billing schedule")]
-)
+@pytest.mark.parametrize(("trigger", "need"), [("delivery", "deliveries"), ("milestone", "milestones")])
 def test_a_trigger_that_cannot_be_built_is_refused_and_says_what_it_needs(trigger, need):
-    with pytest.raises(ValidationError, match=f"{trigger} needs .*{need}.*use booking or start"):
+    with pytest.raises(ValidationError, match=f"{trigger} needs .*{need}.*use booking, start or schedule"):
         settings(INVOICED | {"invoice_trigger": trigger})
+
+
+BY_PERIODS = INVOICED | {"invoice_trigger": "schedule", "billing_every": "half_year", "billed_in": "arrears"}
+
+
+def test_the_periods_of_a_schedule_reach_the_delivery_and_the_comparison_with_the_erp():
+    told = settings(BY_PERIODS)
+    schedule = BillingSchedule(BillingEvery.HALF_YEAR, BilledIn.ARREARS)
+    assert told.delivery().billing == BillingPolicy(trigger=InvoiceTrigger.SCHEDULE, schedule=schedule)
+    terms = told.billing_terms(datetime(2026, 5, 1, tzinfo=UTC))
+    assert terms == BillingTerms(date(2026, 5, 1), "schedule", months=6, in_arrears=True)
+    assert SyncSettings(**told.model_dump()) == told
+
+
+@pytest.mark.parametrize("missing", ["billing_every", "billed_in"])
+def test_a_schedule_says_how_long_a_period_is_and_when_it_is_invoiced(missing):
+    with pytest.raises(ValidationError, match=r"schedule needs billing_every .* and billed_in"):
+        settings({name: value for name, value in BY_PERIODS.items() if name != missing})
+
+
+def test_periods_that_nothing_would_read_are_refused():
+    with pytest.raises(ValidationError, match="billed_in: nothing reads this while invoice_trigger is start"):
+        settings(INVOICED | {"invoice_trigger": "start", "billed_in": "advance"})
+    with pytest.raises(ValidationError, match="billing_every: nothing reads this while documents is order_only"):
+        settings({"billing_every": "month"})
 
 
 def test_what_nothing_would_read_is_refused():

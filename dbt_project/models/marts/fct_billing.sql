@@ -1,10 +1,11 @@
 {{ config(materialized='table', tags=['reconcile']) }}
 -- Grain: an order and a currency in which it is to be billed, or in which the ERP has invoiced or credited it; or a document that names no
 -- order. Key: billing_id.
--- Why: what the ERP has invoiced less what it has credited, against the order as the ERP holds it now: amounts ex tax.
+-- Why: what the ERP has invoiced less what it has credited, against the order as the ERP holds it now: amounts ex tax. That is due_amount:
+-- what the order is worth, or, where lines are billed by periods, what is due of it by today.
 --   duplicate     more than one active document under one external id
---   billed        the difference is what the order is worth; nothing for one that is cancelled
---   not_due       nothing is invoiced, and the day from which the order is invoiced has not passed
+--   billed        the difference is what is due; nothing for an order that is cancelled
+--   not_due       nothing is invoiced, and the day from which the order is invoiced has not passed; or what was due by yesterday is
 --   not_invoiced  nothing is invoiced, and that day has passed
 --   differs       the difference is something else, as while a document is still on its way
 --   no_order      the documents name no order of ours
@@ -65,10 +66,11 @@ billable as (
     select
         orders.external_id,
         coalesce(orders.erp_currency, 'XXX') as currency,
-        coalesce(case when terms.invoice_trigger = 'start' then states.starts_on end, states.booked_on) as due_on
+        coalesce(scheduled.due_on, case when terms.invoice_trigger = 'start' then states.starts_on end, states.booked_on) as due_on
     from orders
     cross join terms
     left join states using (event_id)
+    left join {{ ref('int_billing_schedule') }} as scheduled using (event_id)
     where
         terms.invoice_trigger is not null
         and orders.erp_status = 'open'
@@ -100,10 +102,16 @@ compared as (
         billable.due_on,
         terms.invoice_trigger is not null and orders.entity_key is not null as is_billed_here,
         terms.today,
-        case when orders.erp_currency = together.currency then coalesce(orders.erp_amount, 0) else 0 end as order_amount
+        case when orders.erp_currency = together.currency then scheduled.next_due_on end as next_due_on,
+        case when orders.erp_currency = together.currency then coalesce(orders.erp_amount, 0) else 0 end as order_amount,
+        case
+            when orders.erp_currency = together.currency then coalesce(scheduled.due_amount, orders.erp_amount, 0) else 0
+        end as due_amount,
+        case when orders.erp_currency = together.currency then scheduled.due_before_amount end as due_before_amount
     from together
     cross join terms
     left join orders on together.order_external_id = orders.external_id
+    left join {{ ref('int_billing_schedule') }} as scheduled on orders.event_id = scheduled.event_id
     left join billable on together.order_external_id = billable.external_id and together.currency = billable.currency
 ),
 
@@ -120,14 +128,17 @@ final as (
         cast(invoiced_amount as decimal(38, 9)) as invoiced_amount,
         cast(credited_amount as decimal(38, 9)) as credited_amount,
         cast(order_amount as decimal(38, 9)) as order_amount,
+        cast(due_amount as decimal(38, 9)) as due_amount,
         due_on,
+        next_due_on,
         is_billed_here,
         explained_by,
         case
             when documents_too_many > 0 then 'duplicate'
             when entity_key is null then 'no_order'
-            when invoiced_amount - credited_amount = order_amount then 'billed'
+            when invoices + credit_notes > 0 and invoiced_amount - credited_amount = due_amount then 'billed'
             when invoices + credit_notes = 0 and due_on >= today then 'not_due'
+            when invoiced_amount - credited_amount = due_before_amount then 'not_due'
             when invoices + credit_notes = 0 then 'not_invoiced'
             else 'differs'
         end as class

@@ -1,6 +1,7 @@
 """Invoices and credit notes, followed through the ERP's journal: never too much, never too early, and in the end what the order says.
 
-Reckoned by item and unit price, from the ERP's own records alone. It knows nothing of the way in which follow-ups are planned.
+Reckoned by item and unit price (by item where lines are billed by periods), from the ERP's own records alone. It knows nothing of the way in
+which follow-ups are planned.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,6 +10,8 @@ from datetime import date
 from decimal import Decimal
 
 from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.money import quantize
+from meshline_dagster.testing.oracle.periods import by_item, is_billed_by_periods, is_due_at_most
 from meshline_dagster.testing.oracle.records import Bill, Content, Effect, ErpRecords
 from meshline_dagster.testing.oracle.truth import Billing, EntityTruth, Truth
 from meshline_dagster.testing.oracle.violations import Violation
@@ -48,9 +51,13 @@ class Account:
             _add(sums, price, quantity, amount)
         return {price: both for price, both in sums.items() if both != _NOTHING}
 
-    def is_billed(self) -> bool:
-        """Whether its newest state is what is billed."""
-        return self.shown is None or self.net() == _wanted(self.shown.content)
+    def is_billed(self, entity: EntityTruth, billing: Billing, at: float) -> bool:
+        """Whether its newest state, as far as it was due at a virtual second, is what is billed."""
+        if self.shown is None:
+            return True
+        if billing.by_periods:
+            return is_billed_by_periods(by_item(self.net()), self.shown, entity, billing, at)
+        return self.net() == _wanted(self.shown.content)
 
     def book(self, effect: Effect) -> Iterator[tuple[str, str]]:
         """Take in what counts. Yields what is wrong with it: check and text."""
@@ -97,7 +104,11 @@ def check_billing(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
     for effect in _counting(records):
         account, order = books.setdefault(effect.entity, Account()), effect.entity
         refused = _is_refused(records, order, effect.at) or _was_refused_before(records, account, truth, effect)
-        found = [*_before(account, effect, truth, refused), *account.book(effect), *_over_billed(account)]
+        found = [
+            *_before(account, effect, truth, refused),
+            *account.book(effect),
+            *_over_billed(account, effect, truth),
+        ]
         for check, text in found:
             yield Violation(check, order, f"{text} at {effect.at:.2f} s", order in late)
 
@@ -111,10 +122,10 @@ def wrongly_billed(account: Account, entity: EntityTruth, truth: Truth, ended: f
     """
     if truth.billing is None or account.shown is None or _may_wait(account, entity, truth.billing, ended):
         return None
-    if not account.is_billed():
+    if not account.is_billed(entity, truth.billing, ended):
         return f"should be billed {_text(_wanted(account.shown.content))}, is {_text(account.net())}"
     standing = {name for (name, _), (_, quantity, amount) in account.left.items() if quantity or amount}
-    if truth.billing.rebills and len(standing) > 1:
+    if truth.billing.rebills and len(standing) > 1 and not truth.billing.by_periods:
         return f"should be one invoice, is {len(standing)}"
     return None
 
@@ -163,7 +174,12 @@ def _before(account: Account, effect: Effect, truth: Truth, refused: bool) -> It
             yield from _documents(account, effect, effect.bill, entity, billing)
 
 
-def _over_billed(account: Account) -> Iterator[tuple[str, str]]:
+def _over_billed(account: Account, effect: Effect, truth: Truth) -> Iterator[tuple[str, str]]:
+    entity, billing = truth.entities.get(effect.entity), truth.billing
+    if entity is not None and billing is not None and billing.by_periods:
+        billed, states = by_item(account.net()), account.states.values()
+        yield from (("over billed", text) for text in is_due_at_most(billed, states, entity, billing, effect.at))
+        return
     most = _most(account.states.values())
     total, largest = (
         _total(account.net()),
@@ -185,7 +201,7 @@ def _left_unbilled(
 ) -> Iterator[tuple[str, str]]:
     """The state before has to be billed when the next one comes, unless its day had not come yet."""
     shown = account.shown
-    if shown is None or effect.event_id in account.states or account.is_billed():
+    if shown is None or effect.event_id in account.states or account.is_billed(entity, billing, shown.at):
         return
     if not _may_wait(account, entity, billing, shown.at):
         yield (
@@ -205,7 +221,8 @@ def _documents(
     against = account.invoices.get(bill.invoice or "")
     source = state.content if bill.invoice is None or against is None else against.content
     named = (source.customer, source.currency) == (content.customer, content.currency)
-    if not named or not _adds_up(content, source.lines):
+    is_own_price = billing.by_periods and bill.invoice is None
+    if not named or not _adds_up(content, source.lines, is_own_price=is_own_price):
         yield "wrong content", f"{effect.external_id} is {content}"
     first, last = billing.dated(state.at), billing.dated(effect.at)
     if not first <= bill.dated <= last:
@@ -215,12 +232,14 @@ def _documents(
         yield "billed early", f"{effect.external_id}, though nothing starts before {min(filter(None, days))}"
 
 
-def _adds_up(content: Content, lines: tuple[tuple[str, Decimal, Decimal, Decimal], ...]) -> bool:
-    """Positive lines of what is sold, each with its own sum, that make the document's amount."""
-    known = {(sku, price) for sku, _, price, _ in lines}
+def _adds_up(content: Content, lines: tuple[tuple[str, Decimal, Decimal, Decimal], ...], *, is_own_price: bool) -> bool:
+    """Positive lines of what is sold, each with its own sum, that make the document's amount; a period's price is its own."""
+    known = {(sku, None if is_own_price else price) for sku, _, price, _ in lines}
     amounts = sum((amount for *_, amount in content.lines), Decimal(0))
     return amounts == content.amount and all(
-        quantity > 0 and quantity * price == amount and (sku, price) in known
+        quantity > 0
+        and quantize(quantity * price, content.currency or "") == amount
+        and (sku, None if is_own_price else price) in known
         for sku, quantity, price, amount in content.lines
     )
 

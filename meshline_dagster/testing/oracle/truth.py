@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 
 from meshline_dagster.testing.oracle.records import Content
 
@@ -17,6 +18,7 @@ class Derivation:
         position: where it stands among the states of its entity; later states have higher ones.
         accepted: the ERP takes it; otherwise it refuses it for good.
         starts: the first day on which one of its lines starts; None: no line says.
+        parts: where lines are billed by periods, ``(day on which it is due, item, amount)`` of each.
     """
 
     event_id: str
@@ -24,6 +26,7 @@ class Derivation:
     content: Content
     accepted: bool
     starts: date | None = None
+    parts: tuple[tuple[date, str, Decimal], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +93,14 @@ class Billing:
         by_start: from the first day on which a line starts; else as soon as they are posted.
         rebills: whatever changes, all is credited and invoiced anew.
         closed_through: the last day of the closed periods; None: none is closed.
+        by_periods: each line by the periods of its term.
     """
 
     epoch: datetime
     by_start: bool
     rebills: bool
     closed_through: date | None
+    by_periods: bool = False
 
     def day(self, at: float) -> date:
         """The day of a virtual second."""

@@ -1,10 +1,11 @@
 """How a schedule's orders are invoiced: the workflow's policy, the day on which the story happens, and when the ERP closes its books."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from meshline_dagster.core.followups import Amendments, BillingPolicy, InvoiceTrigger
+from meshline_dagster.core.invoice_schedule import BilledIn, BillingEvery, BillingSchedule
 from meshline_dagster.testing.simulator.world import NEW_YEAR
 
 __all__ = ["Billing", "draw_billing"]
@@ -39,15 +40,23 @@ class Billing:
         policy = self.policy
         closed = "" if policy.closed_through is None else f", books closed through {policy.closed_through}"
         erp = "" if self.closes_at is None else f", the ERP closes the old year at {self.closes_at:.1f} s"
-        return f"orders are invoiced from their {policy.trigger} ({policy.amendments}{closed}); new year at {self.midnight:.1f} s{erp}"
+        periods = policy.schedule
+        how = f"from their {policy.trigger}" if periods is None else f"by the {periods.every} in {periods.billed_in}"
+        return f"orders are invoiced {how} ({policy.amendments}{closed}); new year at {self.midnight:.1f} s{erp}"
 
 
 def draw_billing(rng: random.Random, until: float) -> Billing | None:
-    """Four in ten schedules invoice their orders; in a few of these a period is closed, or is closed while invoices are on their way."""
+    """Four in ten schedules invoice their orders, a quarter of these by periods; in a few of them the books are closed, or are closed while
+    invoices are on their way.
+    """
     if rng.random() >= 0.4:  # noqa: PLR2004 - four in ten
         return None
     closed = rng.choice((None, None, None, _LAST_DAY - timedelta(days=30), _LAST_DAY, NEW_YEAR + timedelta(days=30)))
     trigger = InvoiceTrigger.START if rng.random() < 0.4 else InvoiceTrigger.BOOKING  # noqa: PLR2004 - four in ten
     midnight = rng.uniform(0.0, until)
     closes_at = midnight + rng.uniform(0.0, until - midnight) if rng.random() < 0.15 else None  # noqa: PLR2004 - one in seven
-    return Billing(BillingPolicy(rng.choice(list(Amendments)), trigger, closed_through=closed), midnight, closes_at)
+    policy = BillingPolicy(rng.choice(list(Amendments)), trigger, closed_through=closed)
+    if rng.random() < 0.25:  # noqa: PLR2004 - one in four
+        schedule = BillingSchedule(rng.choice(list(BillingEvery)), rng.choice(list(BilledIn)))
+        policy = replace(policy, trigger=InvoiceTrigger.SCHEDULE, schedule=schedule)
+    return Billing(policy, midnight, closes_at)

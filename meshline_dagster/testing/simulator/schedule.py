@@ -9,6 +9,7 @@ from meshline_dagster.testing.simulator.billing import Billing, draw_billing
 from meshline_dagster.testing.simulator.faults import FaultPlan, draw_faults
 from meshline_dagster.testing.simulator.network import Timing
 from meshline_dagster.testing.simulator.operations import Operations, draw_operations
+from meshline_dagster.testing.simulator.periods import with_periods
 from meshline_dagster.testing.simulator.points import crash_points
 from meshline_dagster.testing.simulator.process import Interruption
 from meshline_dagster.testing.simulator.server import Profile
@@ -125,6 +126,9 @@ def draw_schedule(seed: int, profile: Profile) -> Schedule:
     if rng.random() < 0.12:  # noqa: PLR2004 - one in eight
         start = rng.uniform(0, until * 0.7)
         pauses.append(Hold(start, rng.uniform(start, until)))
+    billing = draw_billing(random.Random(f"billing/{profile.value}/{seed}"), until)  # noqa: S311 - as above
+    if billing is not None and billing.policy.schedule is not None:
+        world = with_periods(world, billing.policy.schedule)
     return Schedule(
         seed=seed,
         profile=profile,
@@ -147,7 +151,7 @@ def draw_schedule(seed: int, profile: Profile) -> Schedule:
         skew=rng.choice((-3600.0, -2.0, 0.0, 0.0, 2.0, 3600.0)),
         operations=draw_operations(random.Random(f"operations/{profile.value}/{seed}"), until),  # noqa: S311 - as above
         absences=_absences(random.Random(f"absences/{profile.value}/{seed}"), until),  # noqa: S311 - as above
-        billing=draw_billing(random.Random(f"billing/{profile.value}/{seed}"), until),  # noqa: S311 - as above
+        billing=billing,
     )
 
 

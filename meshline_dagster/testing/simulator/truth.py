@@ -70,7 +70,7 @@ def _billing(billing: Billing | None) -> BillingTruth | None:
         return None
     policy = billing.policy
     by_start, rebills = policy.trigger is InvoiceTrigger.START, policy.amendments is Amendments.CREDIT_AND_REBILL
-    return BillingTruth(billing.epoch, by_start, rebills, policy.closed_through)
+    return BillingTruth(billing.epoch, by_start, rebills, policy.closed_through, policy.schedule is not None)
 
 
 def _first_published(publications: Sequence[Publication]) -> dict[str, float]:
