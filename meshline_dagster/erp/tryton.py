@@ -5,7 +5,15 @@ from datetime import datetime, timedelta
 
 from pydantic import SecretStr
 
-from meshline_dagster.core.documents import ACCOUNTING_KINDS, Answer, Document, DocumentKind, ErpDocument, Outcome
+from meshline_dagster.core.documents import (
+    ACCOUNTING_KINDS,
+    REVERSE,
+    Answer,
+    Document,
+    DocumentKind,
+    ErpDocument,
+    Outcome,
+)
 from meshline_dagster.core.errors import ConfigError, MeshlineError, TransientError
 from meshline_dagster.erp.protocol import Capabilities
 from meshline_dagster.erp.tryton_books import document_from_invoice
@@ -14,6 +22,7 @@ from meshline_dagster.erp.tryton_documents import customer_from_row, order_from_
 from meshline_dagster.erp.tryton_invoices import invoices_by_external_id, post_invoices
 from meshline_dagster.erp.tryton_items import items_by_code
 from meshline_dagster.erp.tryton_readback import read_pages
+from meshline_dagster.erp.tryton_reversals import reverse_orders, sales_by_id
 from meshline_dagster.erp.tryton_rpc import TrytonSession
 from meshline_dagster.erp.tryton_sales import post_orders, sales_by_external_id
 
@@ -22,7 +31,11 @@ __all__ = ["OPERATIONS", "TrytonWriter"]
 _CUSTOMER, _ORDER = DocumentKind.CUSTOMER, DocumentKind.SALES_ORDER
 _IDS_AT_ONCE = 500
 OPERATIONS = frozenset(
-    {(_CUSTOMER, "create"), (DocumentKind.ITEM, "find"), *((_ORDER, how) for how in ("create", "amend", "cancel"))}
+    {
+        (_CUSTOMER, "create"),
+        (DocumentKind.ITEM, "find"),
+        *((_ORDER, how) for how in ("create", "amend", "cancel", REVERSE)),
+    }
 )
 """What it can do without making invoices."""
 
@@ -139,9 +152,27 @@ class TrytonWriter:
             return []
         kind = documents[0].kind
         if kind is _ORDER:
-            return await post_orders(self._session, documents, invoice_method="manual" if self._invoices else None)
+            return await self._post_orders(documents)
         bring_about = post_customers if kind is _CUSTOMER else post_invoices
         return await bring_about(self._session, documents)
+
+    async def _post_orders(self, documents: Sequence[Document]) -> list[Answer]:
+        """Reversals go by Tryton's id, the rest by external id."""
+        reversals = [one for one in documents if one.operation == REVERSE]
+        others = [one for one in documents if one.operation != REVERSE]
+        reversed_, posted = [], []
+        if reversals:
+            reversed_ = await reverse_orders(self._session, reversals)
+        if others:
+            method = "manual" if self._invoices else None
+            posted = await post_orders(self._session, others, invoice_method=method)
+        answers = {True: iter(reversed_), False: iter(posted)}
+        return [next(answers[one.operation == REVERSE]) for one in documents]
+
+    async def show(self, kind: DocumentKind, erp_ids: Sequence[str]) -> Mapping[str, ErpDocument]:
+        """Sales by Tryton's own ids; of other kinds, which it cannot reverse, none is shown."""
+        rows = await sales_by_id(self._session, erp_ids) if kind is _ORDER else {}
+        return {erp_id: order_from_row(row) for erp_id, row in rows.items()}
 
     async def find(self, kind: DocumentKind, external_ids: Sequence[str]) -> Mapping[str, list[ErpDocument]]:
         """Look documents up by external id, some hundreds in a request."""

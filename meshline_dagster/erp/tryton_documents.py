@@ -1,13 +1,13 @@
 """Tryton's sales and parties as our documents."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from meshline_dagster.core.documents import DocumentKind, ErpDocument, ErpLine
 
-__all__ = ["PARTY_FIELDS", "SALE_FIELDS", "customer_from_row", "is_void", "order_from_row"]
+__all__ = ["PARTY_FIELDS", "SALE_FIELDS", "customer_from_row", "is_void", "order_from_row", "standing_rows"]
 
 SALE_FIELDS = [
     "external_id",
@@ -75,6 +75,11 @@ def is_void(row: Mapping[str, Any]) -> bool:
     """In progress, or done, and emptied."""
     quantities = [line["quantity"] for line in row["lines."] or [] if line["type"] == "line"]
     return row["state"] in _IN_PROGRESS and not any(quantities)
+
+
+def standing_rows(rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Of the sales under one external id those that count; see :func:`~meshline_dagster.core.documents.standing`."""
+    return [row for row in rows if _status(row) != "cancelled"] or rows[:1]
 
 
 def _status(row: Mapping[str, Any]) -> str:

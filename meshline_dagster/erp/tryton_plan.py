@@ -8,7 +8,7 @@ from typing import Any
 
 from meshline_dagster.core.documents import Answer, Document, ErpDocument, Outcome
 from meshline_dagster.core.settle import difference
-from meshline_dagster.erp.tryton_documents import order_from_row
+from meshline_dagster.erp.tryton_documents import order_from_row, standing_rows
 
 __all__ = ["Plan", "Step", "plan_order"]
 
@@ -37,8 +37,9 @@ def plan_order(document: Document, rows: Sequence[Mapping[str, Any]]) -> Plan:
     """Decide about one document.
 
     Args:
-        rows: the sales that carry its external id.
+        rows: the sales that carry its external id; what was cancelled beside a live one is out of the way.
     """
+    rows = standing_rows(rows)
     if not rows:
         return Plan(Step.CREATE) if document.operation == "create" else _refused("there is no such order")
     if len(rows) > 1:

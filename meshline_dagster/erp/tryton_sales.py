@@ -9,7 +9,7 @@ from typing import Any
 
 from meshline_dagster.core.documents import Answer, Document, Outcome
 from meshline_dagster.core.errors import MeshlineError
-from meshline_dagster.erp.tryton_documents import SALE_FIELDS
+from meshline_dagster.erp.tryton_documents import SALE_FIELDS, standing_rows
 from meshline_dagster.erp.tryton_masters import load_masters
 from meshline_dagster.erp.tryton_plan import Step, plan_order
 from meshline_dagster.erp.tryton_rpc import TrytonSession
@@ -112,7 +112,15 @@ async def _look(session: TrytonSession, works: Sequence[Work]) -> dict[str, Mapp
             if work.is_open:
                 work.answer = Answer(Outcome.UNKNOWN, message=f"the last look got no answer: {error}")
         return {}
-    return {external_id: rows[0] for external_id, rows in found.items() if len(rows) == 1}
+    rows = {work.document.external_id: _row_of(work, found.get(work.document.external_id, [])) for work in works}
+    return {external_id: row for external_id, row in rows.items() if row is not None}
+
+
+def _row_of(work: Work, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The work's own sale, else the one that stands; None where several do."""
+    left = standing_rows(rows)
+    own = [row for row in rows if row["id"] == work.sale]
+    return next(iter([*own, *left]), None) if len(left) <= 1 else None
 
 
 def _of(works: Sequence[Work], *steps: Step) -> list[Work]:

@@ -76,6 +76,10 @@ class Steps:
     async def cancel(self, works: Sequence[Work]) -> None:
         """Cancel sales that are not in progress yet."""
         await self._write(works, lambda work: {"event_id": work.document.event_id})
+        await self.withdraw(works)
+
+    async def withdraw(self, works: Sequence[Work]) -> None:
+        """Cancel them as they are, and leave the event that they carry."""
         await self.press("draft", [work for work in works if work.state == "confirmed"])
         await self.press("cancel", works)
 

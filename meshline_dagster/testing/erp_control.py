@@ -30,7 +30,7 @@ class ErpControl(Protocol):
     """An adopter's hold on the ERP behind a writer.
 
     Attributes:
-        can: which of ``lose_answer``, ``refuse_connection``, ``refuse_credentials``, ``refuse_skus``, ``show_name`` and
+        can: which of ``hide_order``, ``lose_answer``, ``refuse_connection``, ``refuse_credentials``, ``refuse_skus``, ``show_name`` and
             ``show_po_number`` it has the means for.
         company: the id that ``company()`` must answer.
         currency: one that the company sells in; it has cents.
@@ -56,6 +56,13 @@ class ErpControl(Protocol):
 
     def lose_next_answer(self) -> None:
         """Let the ERP do what the next posting asks for, and the answer not arrive (``can`` has ``lose_answer``)."""
+        ...
+
+    def hide_order(self, external_id: str) -> Callable[[], None]:
+        """Let nobody find the sales order until what is returned is called, so that it is entered once more (``can`` has ``hide_order``).
+
+        Only where the ERP takes two orders with one external id.
+        """
         ...
 
     def name_of(self, external_id: str) -> str:

@@ -1,6 +1,7 @@
 """The part of the ERP-writer conformance suite about one document of several under one external id: cancelled, and shown, by the ERP's id.
 
-It is for writers that declare ``reverse``. The second document is entered where the ERP takes one; where it does not, one document has to do.
+It is for writers that declare ``reverse``. The second document is entered where the ERP takes one (and, where the writer looks first, the
+control can hide the first); where it does not, one document has to do.
 """
 
 from dataclasses import replace
@@ -38,7 +39,7 @@ class ErpReversalConformance(ErpFixtures):
         need_operation(control, _reversal(order, ""))
 
         async def work(writer: ErpWriter) -> tuple[list[str], Answer, list[ErpDocument], list[ErpDocument]]:
-            ids = await _enter_twice(writer, sample, order)
+            ids = await _enter_twice(control, writer, sample, order)
             answer = await post_one(writer, _reversal(order, ids[-1]))
             return ids, answer, await find_one(writer, order), await read_ours(writer, _ORDER, [order])
 
@@ -55,7 +56,7 @@ class ErpReversalConformance(ErpFixtures):
         need_operation(control, _reversal(order, ""))
 
         async def work(writer: ErpWriter) -> tuple[Answer, ErpDocument, ErpDocument]:
-            ids = await _enter_twice(writer, sample, order)
+            ids = await _enter_twice(control, writer, sample, order)
             await settle(writer, _reversal(order, ids[-1]))
             once = await _show_one(writer, ids[-1])
             answer = await post_one(writer, replace(_reversal(order, ids[-1]), key="f" * 64))
@@ -86,7 +87,7 @@ class ErpReversalConformance(ErpFixtures):
         need_operation(control, _reversal(order, ""))
 
         async def work(writer: ErpWriter) -> tuple[dict[str, ErpDocument], list[ErpDocument]]:
-            ids = await _enter_twice(writer, sample, order)
+            ids = await _enter_twice(control, writer, sample, order)
             assert isinstance(writer, ErpReverser)
             assert dict(await writer.show(_ORDER, [])) == {}
             return dict(await writer.show(_ORDER, [*ids, _NOT_THERE, ids[0]])), await find_one(writer, order)
@@ -101,7 +102,7 @@ class ErpReversalConformance(ErpFixtures):
         need_operation(control, second)
 
         async def work(writer: ErpWriter) -> tuple[list[str], Answer, list[ErpDocument]]:
-            ids = await _enter_twice(writer, sample, order)
+            ids = await _enter_twice(control, writer, sample, order)
             if len(ids) > 1:
                 await settle(writer, _reversal(order, ids[0]))
             return ids, await post_one(writer, second), await find_one(writer, order)
@@ -117,11 +118,15 @@ def _reversal(order: Document, erp_id: str) -> Document:
     return replace(order, key=key, event_id=event_id, operation=REVERSE, payload={"status": "cancelled"}, erp_id=erp_id)
 
 
-async def _enter_twice(writer: ErpWriter, sample: Sample, order: Document) -> list[str]:
+async def _enter_twice(control: ErpControl, writer: ErpWriter, sample: Sample, order: Document) -> list[str]:
     """The ids of the documents that the order has then, the oldest first: two where the ERP lets somebody else enter it once more."""
     [_, first] = await settle(writer, sample.customer(), order)
+    show_again = control.hide_order(order.external_id) if "hide_order" in control.can else None
     second = await post_one(writer, replace(order, key=order.key[::-1]))
     assert second.outcome in _CREATED
+    if show_again is not None:
+        show_again()
+        assert second.erp_id != first.erp_id
     return list(dict.fromkeys([str(first.erp_id), str(second.erp_id)]))
 
 

@@ -20,7 +20,14 @@ from pydantic import SecretStr
 
 from meshline_dagster.core.errors import ConfigError
 from meshline_dagster.testing.postgres import PostgresServer, postgres_server
-from meshline_dagster.testing.tryton_process import DEPLOY, VENV, TrytonProcess, tryton_process, write_config
+from meshline_dagster.testing.tryton_process import (
+    DEPLOY,
+    VENV,
+    TrytonProcess,
+    tryton_environment,
+    tryton_process,
+    write_config,
+)
 
 __all__ = ["TrytonCompany", "TrytonServer", "skip_reason", "tryton_server"]
 
@@ -108,7 +115,7 @@ def _restore_template(postgres: PostgresServer, config: Path) -> None:
 
 def _set_up(config: Path) -> None:
     environment = {
-        **os.environ,
+        **tryton_environment(),
         "MESHLINE_TRYTON_USER": _USER,
         "MESHLINE_TRYTON_PASSWORD": _PASSWORD,
         "MESHLINE_TRYTON_ADMIN_PASSWORD": _PASSWORD,

@@ -14,7 +14,7 @@ from meshline_dagster.core.errors import ConfigError
 from meshline_dagster.testing.postgres import PostgresServer
 from meshline_dagster.testing.postgres_guard import guarded, stop
 
-__all__ = ["DEPLOY", "VENV", "TrytonProcess", "tryton_process", "write_config"]
+__all__ = ["DEPLOY", "VENV", "TrytonProcess", "tryton_environment", "tryton_process", "write_config"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 VENV = _ROOT / ".venv-tryton"
@@ -34,6 +34,12 @@ def write_config(folder: Path, postgres: PostgresServer) -> Path:
     path = folder / "trytond.conf"
     path.write_text(template.substitute(database_uri=postgres.url(""), listen="127.0.0.1:0"), encoding="utf-8")
     return path
+
+
+def tryton_environment() -> dict[str, str]:
+    """The environment of Tryton's processes: the module ``extref`` is the one beside these tests, wherever it was installed from."""
+    known = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(DEPLOY / "module"), *([known] if known else [])])}
 
 
 class TrytonProcess:
@@ -59,7 +65,7 @@ class TrytonProcess:
         log = self._config.with_name(f"{self._database}.log")
         options = ["--bind", "127.0.0.1:0", "--workers", "1", "--threads", str(self._threads), "--keep-alive", "30"]
         command = [str(VENV / "bin" / "gunicorn"), *options, "--no-control-socket", "trytond.application:app"]
-        environment = {**os.environ, "TRYTOND_CONFIG": str(self._config), "TRYTOND_DATABASE_NAMES": self._database}
+        environment = {**tryton_environment(), "TRYTOND_CONFIG": str(self._config), "TRYTOND_DATABASE_NAMES": self._database}
         with log.open("wb") as output:
             self._guard = guarded(command, "QUIT", output=output, cwd=self._config.parent, env=environment)
         return _await_url(self._guard, log)

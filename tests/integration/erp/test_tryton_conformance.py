@@ -1,4 +1,4 @@
-"""The ERP-writer conformance suite on a real Tryton."""
+"""The ERP-writer conformance suite on a real Tryton, with and without unique external ids."""
 
 import dataclasses
 import socket
@@ -8,10 +8,13 @@ import sqlalchemy
 from pydantic import SecretStr
 
 from meshline_dagster.testing.erp_conformance import ErpWriterConformance
+from meshline_dagster.testing.tryton_proxy import fault_proxy
 from tests.integration.erp.tryton_writers import writer_on
 
 pytest_plugins = ["tests.integration.erp.tryton_fixtures"]
 pytestmark = [pytest.mark.tryton, pytest.mark.slow]
+
+CONSTRAINED = ("sale_sale", "account_invoice")
 
 
 class TrytonControl:
@@ -24,7 +27,9 @@ class TrytonControl:
     currency = "USD"
     skus = ("GTX Basic", "GTX Pro")
 
-    def __init__(self, server, company, proxy):
+    def __init__(self, server, company, proxy, *, is_unique):
+        if not is_unique:
+            self.can |= {"hide_order"}
         self._server, self._direct, self._proxy = server, company, proxy
         self._company = dataclasses.replace(company, base_url=proxy.base_url)
 
@@ -45,20 +50,56 @@ class TrytonControl:
             "model.sale.sale.confirm", "model.sale.amendment.validate_amendment", "model.account.invoice.post"
         )
 
+    def hide_order(self, external_id):
+        rename = "update sale_sale set external_id = :new where external_id = :name"
+        hidden = f"hidden/{external_id}"
+        self._asked(rename, external_id, new=hidden)
+        return lambda: self._asked(rename, hidden, new=external_id)
+
     def name_of(self, external_id):
         return self._asked("select name from party_party where code = :name", external_id)
 
     def po_number_of(self, external_id):
         return self._asked("select reference from sale_sale where external_id = :name", external_id)
 
-    def _asked(self, query, name):
-        engine = sqlalchemy.create_engine(self._server.postgres.url(self._direct.database))
+    def _asked(self, query, name, **values):
+        engine = sqlalchemy.create_engine(
+            self._server.postgres.url(self._direct.database), isolation_level="AUTOCOMMIT"
+        )
         with engine.connect() as connection:
-            return connection.execute(sqlalchemy.text(query), {"name": name}).scalar_one()
+            done = connection.execute(sqlalchemy.text(query), {"name": name, **values})
+            found = done.scalar_one() if done.returns_rows else None
+        engine.dispose()
+        return found
+
+
+@pytest.fixture(scope="module")
+def lax_company(tryton):
+    """A company without the constraints of ``extref``: it takes a second document with one external id."""
+    with tryton.company() as made:
+        engine = sqlalchemy.create_engine(tryton.postgres.url(made.database), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            for table in CONSTRAINED:
+                connection.exec_driver_sql(f"alter table {table} drop constraint {table}_external_id_unique")
+        engine.dispose()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def lax_proxy(lax_company):
+    with fault_proxy(lax_company.base_url) as running:
+        yield running
 
 
 class TestTryton(ErpWriterConformance):
     @pytest.fixture
     def control(self, tryton, company, proxy):
         proxy.lose_next()
-        return TrytonControl(tryton, company, proxy)
+        return TrytonControl(tryton, company, proxy, is_unique=True)
+
+
+class TestTrytonWithoutUniqueIds(ErpWriterConformance):
+    @pytest.fixture
+    def control(self, tryton, lax_company, lax_proxy):
+        lax_proxy.lose_next()
+        return TrytonControl(tryton, lax_company, lax_proxy, is_unique=False)
