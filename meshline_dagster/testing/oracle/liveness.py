@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.duplicates import reversal_key
 from meshline_dagster.testing.oracle.billing import Account, accounts, wrongly_billed
 from meshline_dagster.testing.oracle.records import ErpRecords, Held
 from meshline_dagster.testing.oracle.truth import Derivation, EntityTruth, Truth
@@ -76,11 +77,23 @@ def _unnoticed(
         if len(twice) == 1 or twice[0].kind is DocumentKind.CUSTOMER:
             continue
         bill = twice[0].bill
-        if "duplicate" not in open_exceptions.get(keys[external_id if bill is None else bill.order], ()):
+        key = keys[external_id if bill is None else bill.order]
+        if "duplicate" not in open_exceptions.get(key, ()):
             yield Violation("undetected", external_id, f"{len(twice)} documents and nobody is told")
         left = [held.erp_id for held in twice if held.erp_id not in prepared]
         if bill is None and len(left) != 1:
             yield Violation("no reversal", external_id, f"would leave {', '.join(left) or 'none'}")
+        elif bill is None and not all(
+            _is_stuck(key, held, open_exceptions) for held in twice if held.erp_id in prepared
+        ):
+            yield Violation(
+                "not taken back", external_id, f"{len(twice)} documents, although every reversal was approved"
+            )
+
+
+def _is_stuck(key: str, held: Held, open_exceptions: Mapping[str, AbstractSet[str]]) -> bool:
+    """The ERP gave no answer to its reversal while faults lasted: somebody has to try again."""
+    return bool(open_exceptions.get(reversal_key(key, held.erp_id)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,24 @@
 """The people of a schedule: operators who pause, resume and release, and somebody who changes the ledger behind delivery's back."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from meshline_dagster.core.approvals import ApprovalKind
 from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.duplicates import Doubled, Standing
+from meshline_dagster.core.ledger import OPEN_STATES, PostingState
 from meshline_dagster.core.pauses import Scope
 from meshline_dagster.delivery.duplicates import settle_duplicates
 from meshline_dagster.delivery.options import DeliveryOptions
+from meshline_dagster.delivery.reversing import target_of
 from meshline_dagster.governance.decisions import approve
 from meshline_dagster.store.approvals import approvals
 from meshline_dagster.store.backlogs import release
+from meshline_dagster.store.duplicates import reversal_postings
 from meshline_dagster.store.engine import Store
+from meshline_dagster.store.exceptions import ExceptionItem, exceptions
 from meshline_dagster.store.pauses import pause, resume
 from meshline_dagster.testing.oracle.records import ErpRecords, Held
 from meshline_dagster.testing.oracle.truth import Hold
@@ -87,6 +91,12 @@ class Operators:
     def _shown(self, held: Held) -> Standing:
         stamp = _EPOCH + timedelta(seconds=held.stamp)
         return Standing(held.erp_id, held.erp_id.upper(), held.content.amount, held.content.currency, stamp)
+
+    def left(self) -> tuple[Sequence[ExceptionItem], list[str]]:
+        """What is in the queue, and the ERP ids of the documents whose reversal waits or was given up."""
+        with self._store.read() as connection:
+            queue, found = exceptions(connection), reversal_postings(connection, self._destination)
+        return queue, [target_of(row) for row in found if row.state in OPEN_STATES or row.state is PostingState.DEAD]
 
     def let_everything_go(self) -> None:
         """Approve what would be taken back, and release what waits."""

@@ -2,12 +2,13 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from meshline_dagster.core.followups import InvoiceTrigger
 from meshline_dagster.testing.oracle.truth import Hold
 from meshline_dagster.testing.simulator.billing import Billing, draw_billing
-from meshline_dagster.testing.simulator.faults import FaultPlan, draw_faults
-from meshline_dagster.testing.simulator.network import Timing
+from meshline_dagster.testing.simulator.faults import FaultKind, FaultPlan, draw_faults
+from meshline_dagster.testing.simulator.network import Timing, too_late
 from meshline_dagster.testing.simulator.operations import Operations, draw_operations
 from meshline_dagster.testing.simulator.points import crash_points
 from meshline_dagster.testing.simulator.process import Interruption
@@ -15,6 +16,8 @@ from meshline_dagster.testing.simulator.server import Profile
 from meshline_dagster.testing.simulator.world import World, draw_world
 
 __all__ = ["Run", "Schedule", "draw_schedule"]
+
+_MORNING = 60.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Schedule:
         skew: seconds that the ERP's clock is ahead of ours.
         billing: how orders are invoiced; None: they are not.
         absences: ``(from, to)`` in virtual seconds: the ops store's database is away from deliveries.
+        later_runs: deliveries on later days, under faults, one after the other.
     """
 
     seed: int
@@ -74,6 +78,16 @@ class Schedule:
     operations: Operations
     billing: Billing | None = None
     absences: tuple[tuple[float, float], ...] = ()
+    later_runs: Sequence[Run] = ()
+
+    def quiet_from(self, now: float) -> float | None:
+        """When nothing more happens by itself, in virtual seconds: every line has started, and what the ERP does too late is done. None when
+        nothing does that comes after now.
+        """
+        billing = self.billing
+        if billing is not None and billing.policy.trigger is InvoiceTrigger.START:
+            return max(now, billing.last_day)
+        return now + too_late(self.timing) if FaultKind.TOO_LATE in self.faults.weights else None
 
     def lines(self) -> list[str]:
         """The schedule as text."""
@@ -96,6 +110,8 @@ class Schedule:
             told.append(
                 f"run {number} at {run.at:.1f} s, patience {run.patience:.0f} s: {run.interruption or 'undisturbed'}"
             )
+        for run in self.later_runs:
+            told.append(f"later run at {run.at:.1f} s: {run.interruption or 'undisturbed'}")
         for number, one in enumerate(self.world.publications, start=1):
             told.append(f"outbox {number} at {one.at:.1f} s: {len(one.rows)} events of {len(one.touched)} entities")
         return told
@@ -121,6 +137,9 @@ def draw_schedule(seed: int, profile: Profile) -> Schedule:
         )
         for _ in range(rng.choice((1, 2, 2, 3, 4)))
     ]
+    billing = draw_billing(random.Random(f"billing/{profile.value}/{seed}"), until)  # noqa: S311 - repeatable, not secret
+    mornings = () if billing is None else billing.mornings
+    later = random.Random(f"later/{profile.value}/{seed}")  # noqa: S311 - as above
     pauses = []
     if rng.random() < 0.12:  # noqa: PLR2004 - one in eight
         start = rng.uniform(0, until * 0.7)
@@ -130,7 +149,7 @@ def draw_schedule(seed: int, profile: Profile) -> Schedule:
         profile=profile,
         until=until,
         timing=timing,
-        faults=draw_faults(rng, until),
+        faults=replace(draw_faults(rng, until), again=tuple((at, at + _MORNING) for at in mornings)),
         world=world,
         runs=sorted(runs, key=lambda run: run.at),
         live_from=rng.uniform(0, until / 2) if rng.random() < 0.1 else 0.0,  # noqa: PLR2004 - one in ten
@@ -147,7 +166,8 @@ def draw_schedule(seed: int, profile: Profile) -> Schedule:
         skew=rng.choice((-3600.0, -2.0, 0.0, 0.0, 2.0, 3600.0)),
         operations=draw_operations(random.Random(f"operations/{profile.value}/{seed}"), until),  # noqa: S311 - as above
         absences=_absences(random.Random(f"absences/{profile.value}/{seed}"), until),  # noqa: S311 - as above
-        billing=draw_billing(random.Random(f"billing/{profile.value}/{seed}"), until),  # noqa: S311 - as above
+        billing=billing,
+        later_runs=[Run(at, 20.0, _interruption(later, lease), later.uniform(0.1, lease)) for at in mornings],
     )
 
 

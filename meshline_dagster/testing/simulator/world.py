@@ -19,10 +19,16 @@ from meshline_dagster.testing.oracle.records import Content
 from meshline_dagster.testing.oracle.truth import Derivation, EntityTruth
 from meshline_dagster.testing.simulator.server import KNOWN_SKUS
 
-__all__ = ["NEW_YEAR", "SELLERS", "Publication", "World", "draw_world"]
+__all__ = ["NEW_YEAR", "SELLERS", "STARTS", "Publication", "World", "draw_world"]
 
 NEW_YEAR = date(2026, 1, 1)
-"""A day on which some order lines start; others have started before, or do not say."""
+"""The first day on which some order lines start; others have started before, start later, or do not say."""
+
+STARTS = (
+    *(None, None, date(2025, 12, 1), NEW_YEAR, NEW_YEAR),
+    *(NEW_YEAR + timedelta(days=days) for days in (1, 2, 30)),
+)
+"""The days on which lines start."""
 
 SELLERS = ("north", "south", None)
 """Our companies that sell; the last orders do not say which."""
@@ -205,7 +211,8 @@ def _line(rng: random.Random, place: int) -> dict[str, Any]:
 
 
 def _start(number: int) -> str | None:
-    return (None, None, "2025-12-01", NEW_YEAR.isoformat(), NEW_YEAR.isoformat())[number % 5]
+    day = STARTS[number % len(STARTS)]
+    return None if day is None else day.isoformat()
 
 
 def _row(key: str, version: int, kind: DocumentKind, payload: dict[str, Any], customer: str | None) -> OutboxRow:
