@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 from unittest.mock import patch
 
+from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.errors import GateError, LeaseLostError, MeshlineError, StoreUnavailableError
 from meshline_dagster.delivery import engine
 from meshline_dagster.delivery.options import DeliveryOptions, Mode
@@ -18,6 +19,7 @@ from meshline_dagster.delivery.plan import plan
 from meshline_dagster.delivery.session import DeliveryReport
 from meshline_dagster.testing.oracle import Violation, check_liveness, check_safety
 from meshline_dagster.testing.simulator.child import Child
+from meshline_dagster.testing.simulator.clerks import edit_at
 from meshline_dagster.testing.simulator.faults import FaultKind
 from meshline_dagster.testing.simulator.loop import VirtualLoop
 from meshline_dagster.testing.simulator.network import Network
@@ -96,9 +98,15 @@ class _Simulation:
         self.store = fresh_store()
         billing = schedule.billing
         self.epoch = _EPOCH if billing is None else billing.epoch
-        self.erp = SimulatedErp(schedule.profile, None if billing is None else billing.closing)
+        masters = schedule.masters
+        self.erp = SimulatedErp(
+            schedule.profile,
+            None if billing is None else billing.closing,
+            keeps_items=masters is not None and masters.items,
+        )
+        self.erp.have(DocumentKind.ITEM, () if masters is None else masters.there)
         if schedule.matches_only:
-            self.erp.have([one.external_id for one in schedule.world.entities.values() if one.customer is None])
+            self.erp.have(DocumentKind.CUSTOMER, schedule.world.customers)
         self.network = Network(self.loop, self.erp, schedule.faults, schedule.timing, rng=self.rng, tell=self.tell)
         self.processes: list[Process] = []
         self.children: list[Child] = []
@@ -106,7 +114,7 @@ class _Simulation:
         self.shadows: set[str] = set()
         self.last_delivery = 0.0
         self.operators = Operators(
-            self.store, schedule, DESTINATION, time=self.loop.time, clock=self._now, tell=self.tell
+            self.store, self.erp, schedule, DESTINATION, time=self.loop.time, clock=self._now, tell=self.tell
         )
         self.loop.spawn = self._spawn
 
@@ -138,7 +146,10 @@ class _Simulation:
             group.create_task(self._publish())
             for number, run in enumerate(schedule.runs, start=1):
                 group.create_task(self._chain(number, run))
-            for work in self.operators.work():
+            for work in (
+                *self.operators.work(),
+                *(edit_at(edit, self.erp, self.tell) for edit in self.schedule.edits),
+            ):
                 group.create_task(work)
         await asyncio.sleep(max(0.0, schedule.until - self.loop.time()) + _LEASES_HAVE_ENDED)
         await self._settle("settle")

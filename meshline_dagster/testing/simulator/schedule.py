@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from meshline_dagster.core.followups import InvoiceTrigger
 from meshline_dagster.testing.oracle.truth import Hold
 from meshline_dagster.testing.simulator.billing import Billing, draw_billing
+from meshline_dagster.testing.simulator.clerks import Edit, draw_edits
 from meshline_dagster.testing.simulator.faults import FaultKind, FaultPlan, draw_faults
+from meshline_dagster.testing.simulator.masters import Masters, draw_masters
 from meshline_dagster.testing.simulator.network import Timing, too_late
 from meshline_dagster.testing.simulator.operations import Operations, draw_operations
 from meshline_dagster.testing.simulator.points import crash_points
 from meshline_dagster.testing.simulator.process import Interruption
-from meshline_dagster.testing.simulator.server import Profile
+from meshline_dagster.testing.simulator.server import KNOWN_SKUS, Profile
 from meshline_dagster.testing.simulator.world import World, draw_world
 
 __all__ = ["Run", "Schedule", "draw_schedule"]
@@ -54,6 +56,8 @@ class Schedule:
         billing: how orders are invoiced; None: they are not.
         absences: ``(from, to)`` in virtual seconds: the ops store's database is away from deliveries.
         later_runs: deliveries on later days, under faults, one after the other.
+        edits: what somebody changes in the ERP by hand.
+        masters: the masters beside customers; None: orders wait for customers alone.
     """
 
     seed: int
@@ -79,6 +83,8 @@ class Schedule:
     billing: Billing | None = None
     absences: tuple[tuple[float, float], ...] = ()
     later_runs: Sequence[Run] = ()
+    edits: tuple[Edit, ...] = ()
+    masters: Masters | None = None
 
     def quiet_from(self, now: float) -> float | None:
         """When nothing more happens by itself, in virtual seconds: every line has started, and what the ERP does too late is done. None when
@@ -87,7 +93,7 @@ class Schedule:
         billing = self.billing
         if billing is not None and billing.policy.trigger is InvoiceTrigger.START:
             return max(now, billing.last_day)
-        return now + too_late(self.timing) if FaultKind.TOO_LATE in self.faults.weights else None
+        return now + too_late(self.timing) if self.later_runs or FaultKind.TOO_LATE in self.faults.weights else None
 
     def lines(self) -> list[str]:
         """The schedule as text."""
@@ -105,6 +111,8 @@ class Schedule:
         told += [str(self.billing)] if self.billing is not None else []
         told += [f"the ops store is away {start:.1f}-{end:.1f} s" for start, end in self.absences]
         told += [f"a posting is forged at {self.forged_at:.1f} s"] if self.forged_at is not None else []
+        told += [str(self.masters)] if self.masters is not None else []
+        told += [str(edit) for edit in self.edits]
         told += [f"shadow until {self.live_from:.1f} s"] if self.live_from else []
         for number, run in enumerate(self.runs, start=1):
             told.append(
@@ -127,7 +135,12 @@ def draw_schedule(seed: int, profile: Profile) -> Schedule:
         timeout=rng.choice((1.0, 3.0, 8.0)),
     )
     lease = 2 * timing.timeout + 10
-    world = draw_world(rng, until)
+    drawn = random.Random(f"masters/{profile.value}/{seed}")  # noqa: S311 - as above
+    masters = draw_masters(drawn, sorted(KNOWN_SKUS))
+    world = draw_world(
+        *(rng, until, random.Random(f"payments/{profile.value}/{seed}")),  # noqa: S311 - as above
+        kept=None if masters is None else (masters, drawn),
+    )
     runs = [
         Run(
             rng.uniform(0, until * 0.9),
@@ -167,6 +180,8 @@ def draw_schedule(seed: int, profile: Profile) -> Schedule:
         operations=draw_operations(random.Random(f"operations/{profile.value}/{seed}"), until),  # noqa: S311 - as above
         absences=_absences(random.Random(f"absences/{profile.value}/{seed}"), until),  # noqa: S311 - as above
         billing=billing,
+        masters=masters,
+        edits=draw_edits(random.Random(f"edits/{profile.value}/{seed}"), until),  # noqa: S311 - as above
         later_runs=[Run(at, 20.0, _interruption(later, lease), later.uniform(0.1, lease)) for at in mornings],
     )
 

@@ -21,7 +21,7 @@ def options_of(
     Args:
         now: in virtual seconds. instant: the wall clock's time of a virtual second.
     """
-    operations, troubled = schedule.operations, now < schedule.until
+    operations, masters, troubled = schedule.operations, schedule.masters, now < schedule.until
     return DeliveryOptions(
         coalesce=operations.coalesce,
         rate_per_second=operations.rate,
@@ -40,5 +40,7 @@ def options_of(
         shards=schedule.shards,
         max_attempts=schedule.max_attempts,
         patience=patience,
+        missing_item=MissingMaster.CREATE if masters is not None and masters.items else None,
+        missing_address=MissingMaster.CREATE if masters is not None and masters.addresses else None,
         missing_customer=MissingMaster.EXCEPTION if schedule.matches_only else MissingMaster.CREATE,
     )
