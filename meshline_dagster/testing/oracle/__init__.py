@@ -1,7 +1,7 @@
 """The oracle: says from the ERP's own records and the ground truth whether delivery kept its promises. It never reads our ledger."""
 
 from meshline_dagster.testing.oracle.liveness import check_liveness
-from meshline_dagster.testing.oracle.records import Bill, Content, Effect, ErpRecords, Held, Received
+from meshline_dagster.testing.oracle.records import Bill, Content, Effect, ErpRecords, Held, Look, Received
 from meshline_dagster.testing.oracle.safety import check_safety
 from meshline_dagster.testing.oracle.truth import Billing, Derivation, EntityTruth, Hold, Truth
 from meshline_dagster.testing.oracle.violations import Violation
@@ -16,6 +16,7 @@ __all__ = [
     "ErpRecords",
     "Held",
     "Hold",
+    "Look",
     "Received",
     "Truth",
     "Violation",

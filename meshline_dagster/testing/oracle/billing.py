@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
 from meshline_dagster.core.money import quantize
 from meshline_dagster.testing.oracle.periods import by_item, is_billed_by_periods, is_due_at_most
 from meshline_dagster.testing.oracle.records import Bill, Content, Effect, ErpRecords
@@ -20,6 +20,7 @@ __all__ = ["Account", "accounts", "check_billing", "wrongly_billed"]
 
 _Price = tuple[str, Decimal]
 _Sums = dict[_Price, tuple[Decimal, Decimal]]
+_BILLING = {DocumentKind.SALES_ORDER, *ACCOUNTING_KINDS}
 _NIL = Decimal(0)
 _NOTHING = (_NIL, _NIL)
 
@@ -32,12 +33,14 @@ class Account:
         states: its states in the ERP, oldest first, by event: each as it was first shown.
         invoices: by external id. left: what is left of each line, by invoice and place: quantity and amount.
         documents: external ids of its invoices and credit notes.
+        settled: the states that were closed by hand.
     """
 
     states: dict[str, Effect] = field(default_factory=dict)
     invoices: dict[str, Effect] = field(default_factory=dict)
     left: dict[tuple[str, str], tuple[_Price, Decimal, Decimal]] = field(default_factory=dict)
     documents: set[str] = field(default_factory=set)
+    settled: set[str] = field(default_factory=set)
 
     @property
     def shown(self) -> Effect | None:
@@ -63,6 +66,7 @@ class Account:
         """Take in what counts. Yields what is wrong with it: check and text."""
         if effect.bill is None:
             self.states.setdefault(effect.event_id, effect)
+            self.settled |= {effect.event_id} if effect.settles else set()
             return
         self.documents.add(effect.external_id)
         if effect.kind is DocumentKind.INVOICE:
@@ -134,7 +138,13 @@ def _counting(records: ErpRecords) -> Iterator[Effect]:
     """What orders and accounting documents say once they count; of an accounting document only the first time: it never changes."""
     booked: set[str] = set()
     for effect in records.effects:
-        if effect.draft or effect.reversal or effect.kind is DocumentKind.CUSTOMER or effect.erp_id in booked:
+        if (
+            effect.draft
+            or effect.reversal
+            or (effect.foreign and not effect.settles)
+            or effect.kind not in _BILLING
+            or effect.erp_id in booked
+        ):
             continue
         if effect.bill is not None:
             booked.add(effect.erp_id)
@@ -199,9 +209,13 @@ def _over_billed(account: Account, effect: Effect, truth: Truth) -> Iterator[tup
 def _left_unbilled(
     account: Account, effect: Effect, entity: EntityTruth, billing: Billing
 ) -> Iterator[tuple[str, str]]:
-    """The state before has to be billed when the next one comes, unless its day had not come yet."""
+    """The state before has to be billed when the next one comes, unless its day had not come yet, or it was closed by hand: then what
+    waits behind it may be quicker.
+    """
     shown = account.shown
-    if shown is None or effect.event_id in account.states or account.is_billed(entity, billing, shown.at):
+    if shown is None or shown.event_id in account.settled or effect.event_id in account.states:
+        return
+    if account.is_billed(entity, billing, shown.at):
         return
     if not _may_wait(account, entity, billing, shown.at):
         yield (

@@ -7,8 +7,11 @@ from collections.abc import Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, MASTER_KINDS, DocumentKind
+from meshline_dagster.core.duplicates import reversal_key
+from meshline_dagster.core.foreign import CHANGED
 from meshline_dagster.testing.oracle.billing import Account, accounts, wrongly_billed
+from meshline_dagster.testing.oracle.edits import standing_edits
 from meshline_dagster.testing.oracle.records import ErpRecords, Held
 from meshline_dagster.testing.oracle.truth import Derivation, EntityTruth, Truth
 from meshline_dagster.testing.oracle.violations import Violation
@@ -18,7 +21,8 @@ __all__ = ["check_liveness"]
 _PASSING = frozenset({"destination_unavailable", "backlog_waits", "too_many_reversals"})
 """Of the destination as a whole: gone once the faults have stopped."""
 
-_BLOCKING = frozenset({"attempts_used_up", "changed_in_erp", "duplicate_in_erp"})
+_READ_BACK = {DocumentKind.SALES_ORDER, *ACCOUNTING_KINDS}
+_BLOCKING = frozenset({"attempts_used_up", CHANGED, "duplicate_in_erp"})
 
 
 def check_liveness(
@@ -38,6 +42,7 @@ def check_liveness(
     """
     shown = records.standing()
     late = {effect.entity for effect in records.effects if effect.late}
+    edited, left = {effect.external_id for effect in records.effects if effect.foreign}, standing_edits(records)
     books, refused = accounts(records), {one.entity for one in records.received if one.bill and one.refused}
     by_key = {entity.entity_key: entity for entity in truth.entities.values()}
     found = [
@@ -48,10 +53,10 @@ def check_liveness(
     for entity in truth.entities.values():
         there = shown.get(entity.external_id, [])
         codes = set(open_exceptions.get(entity.entity_key, ()))
-        if entity.customer is not None and (
-            not shown.get(by_key[entity.customer].external_id)
-            or _is_given_up(set(open_exceptions.get(entity.customer, ())))
-        ):  # it waits for its customer, whose own check says whether rightly so
+        if any(
+            not shown.get(by_key[master].external_id) or _is_given_up(set(open_exceptions.get(master, ())))
+            for master in entity.masters
+        ):  # it waits for that, whose own check says whether rightly so
             continue
         account = books.get(entity.external_id, Account())
         undecided = account.shown if "restatement_candidate" in codes else None
@@ -59,7 +64,14 @@ def check_liveness(
         if "rejected" in codes and _is_newest_refused(entity, account):
             bill = None
         twice = any(len(shown[one]) > 1 for one in (*account.documents, *[held.external_id for held in there]))
-        causes = _Causes(late=entity.external_id in late, twice=twice, bill=bill, refused=entity.external_id in refused)
+        causes = _Causes(
+            late=entity.external_id in late,
+            twice=twice,
+            bill=bill,
+            refused=entity.external_id in refused,
+            edited=entity.external_id in edited,
+            stands_edited=any(held.erp_id in left for held in there),
+        )
         found += _entity(entity, there, codes, truth, causes)
     return found
 
@@ -73,14 +85,26 @@ def _unnoticed(
     """Every document that stands twice is an exception of its order, and all but one of an order are about to be reversed."""
     keys = {entity.external_id: key for key, entity in by_key.items()}
     for external_id, twice in shown.items():
-        if len(twice) == 1 or twice[0].kind is DocumentKind.CUSTOMER:
+        if len(twice) == 1 or twice[0].kind not in _READ_BACK:
             continue
         bill = twice[0].bill
-        if "duplicate" not in open_exceptions.get(keys[external_id if bill is None else bill.order], ()):
+        key = keys[external_id if bill is None else bill.order]
+        if "duplicate" not in open_exceptions.get(key, ()):
             yield Violation("undetected", external_id, f"{len(twice)} documents and nobody is told")
         left = [held.erp_id for held in twice if held.erp_id not in prepared]
         if bill is None and len(left) != 1:
             yield Violation("no reversal", external_id, f"would leave {', '.join(left) or 'none'}")
+        elif bill is None and not all(
+            _is_stuck(key, held, open_exceptions) for held in twice if held.erp_id in prepared
+        ):
+            yield Violation(
+                "not taken back", external_id, f"{len(twice)} documents, although every reversal was approved"
+            )
+
+
+def _is_stuck(key: str, held: Held, open_exceptions: Mapping[str, AbstractSet[str]]) -> bool:
+    """The ERP gave no answer to its reversal while faults lasted: somebody has to try again."""
+    return bool(open_exceptions.get(reversal_key(key, held.erp_id)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +114,20 @@ class _Causes:
     Attributes:
         late: the ERP acted later than it promises. twice: it holds two of one of the entity's documents.
         bill: what is wrong with its bill; None: nothing. refused: the ERP has refused an invoice or credit note.
+        edited: somebody has changed the order in the ERP by hand; stands_edited: and it stands so.
     """
 
     late: bool
     twice: bool
     bill: str | None
     refused: bool
+    edited: bool
+    stands_edited: bool
 
 
 def _entity(
     entity: EntityTruth, there: list[Held], codes: set[str], truth: Truth, causes: _Causes
 ) -> Iterator[Violation]:
-    late = causes.late
     for code in codes:
         if not _has_cause(code, entity, truth, causes):
             yield Violation("needless exception", entity.external_id, f"{code} without a cause")
@@ -109,15 +135,16 @@ def _entity(
         return
     if _is_given_up(codes):
         return
-    yield from _newest(entity, there, codes, truth, late=late)
+    yield from _newest(entity, there, codes, truth, causes)
     if causes.bill is not None:
-        yield Violation("wrongly billed", entity.external_id, causes.bill, late)
+        yield Violation("wrongly billed", entity.external_id, causes.bill, causes.late)
 
 
 def _newest(
-    entity: EntityTruth, there: list[Held], codes: set[str], truth: Truth, *, late: bool
+    entity: EntityTruth, there: list[Held], codes: set[str], truth: Truth, causes: _Causes
 ) -> Iterator[Violation]:
     """Whether the newest state is shown, or said to be refused."""
+    late = causes.late
     newest = max(entity.final, key=lambda one: one.position, default=None)
     if newest is None or ("restatement_candidate" in codes and _is_frozen(newest, there)):
         return
@@ -130,9 +157,20 @@ def _newest(
     wanted = max((one for one in entity.final if one.accepted), key=lambda one: one.position, default=None)
     if wanted is None or ("restatement_candidate" in codes and _is_frozen(wanted, there)):
         return
+    if causes.stands_edited and _is_frozen(wanted, there):  # it was posted, and is somebody else's since
+        return
+    if wanted.event_id in truth.settled and _is_left_to_people(entity, wanted, there, causes):
+        return
     if not _shows(entity, wanted, there):
         text = f"should show {wanted.content}, shows {[str(held.content) for held in there] or 'nothing'}"
         yield Violation("lost", entity.external_id, text, late)
+
+
+def _is_left_to_people(entity: EntityTruth, closed: Derivation, there: list[Held], causes: _Causes) -> bool:
+    """An operator has closed the state: nothing is there, or what he or somebody else has left there."""
+    return not there or (
+        len(there) == 1 and (causes.stands_edited or there[0].content in entity.contents_of(closed.event_id))
+    )
 
 
 def _is_newest_refused(entity: EntityTruth, account: Account) -> bool:
@@ -157,7 +195,7 @@ def _shows(entity: EntityTruth, wanted: Derivation, there: list[Held]) -> bool:
     held = there[0]
     if len(there) > 1 or held.draft:
         return False
-    if held.kind is DocumentKind.CUSTOMER:  # created once; whatever changes later belongs to the ERP's owners
+    if held.kind in MASTER_KINDS:  # created once; whatever changes later belongs to the ERP's owners
         return True
     if held.content == wanted.content or (held.content.status == wanted.content.status == "cancelled"):
         return True
@@ -182,4 +220,6 @@ def _has_cause(code: str, entity: EntityTruth, truth: Truth, causes: _Causes) ->
         return truth.failed.get(entity.external_id, 0) >= truth.max_attempts
     if code in {"duplicate", "duplicate_in_erp"}:
         return causes.twice
+    if code == CHANGED or code.startswith("exists_with_different"):
+        return causes.edited or causes.late
     return causes.late

@@ -6,9 +6,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Self
 
-from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, MASTER_KINDS, DocumentKind
 
-__all__ = ["Bill", "Content", "Effect", "ErpRecords", "Held", "Received"]
+__all__ = ["Bill", "Content", "Effect", "ErpRecords", "Held", "Look", "Received"]
 
 _Line = tuple[str, Decimal, Decimal, Decimal]
 _BilledLine = tuple[str, str, Decimal, Decimal, Decimal]
@@ -19,8 +19,9 @@ class Content:
     """What a document says, in a form that can be compared.
 
     Attributes:
-        customer: an order's customer by external id; a customer's own name.
+        customer: an order's customer by external id; a master's own name.
         lines: ``(sku, quantity, unit price, amount)``, sorted: their order means nothing.
+        pays: of a payment, the external id of its invoice; else None.
     """
 
     status: str
@@ -28,18 +29,20 @@ class Content:
     customer: str | None
     amount: Decimal
     lines: tuple[_Line, ...] = ()
+    pays: str | None = None
 
     @classmethod
     def of(cls, kind: DocumentKind, payload: Mapping[str, Any]) -> Self:
         """The content that a payload asks for."""
-        if kind is DocumentKind.CUSTOMER:
+        if kind in MASTER_KINDS:
             return cls("open", payload["currency"], payload["name"], Decimal(0))
         lines = sorted(
             (line["sku"], Decimal(line["quantity"]), Decimal(line["unit_price"]), Decimal(line["amount"]))
-            for line in payload["lines"]
+            for line in payload.get("lines", ())
         )
         amount = Decimal(payload["amount"])
-        return cls(payload["status"], payload["currency"], payload["customer"], amount, tuple(lines))
+        pays = payload["invoice"] if kind is DocumentKind.PAYMENT else None
+        return cls(payload["status"], payload["currency"], payload["customer"], amount, tuple(lines), pays)
 
     def __str__(self) -> str:
         lines = " + ".join(f"{quantity} {sku}" for sku, quantity, _, _ in self.lines)
@@ -108,6 +111,8 @@ class Effect:
         copy: the request was the network's second delivery of one that we sent once.
         bill: of an accounting document; else None.
         reversal: the document was cancelled by its ERP id, as one too many.
+        foreign: somebody changed it in the ERP, by hand. settles: and closed the event that it is about.
+        sent_at, process: when the request left us (virtual seconds), and who sent it.
     """
 
     at: float
@@ -121,6 +126,10 @@ class Effect:
     copy: bool = False
     bill: Bill | None = None
     reversal: bool = False
+    foreign: bool = False
+    settles: bool = False
+    sent_at: float = 0.0
+    process: str = ""
 
     @property
     def entity(self) -> str:
@@ -135,7 +144,7 @@ class Received:
     Attributes:
         at, sent_at: virtual seconds of its arrival, and of its leaving us.
         process: who sent it.
-        customer_known: the ERP held the customer that it names; order_known: and the order.
+        missing: kind and code of a master that it names and the ERP did not hold; None: it held them all. order_known: it held the order.
         copy: the network delivered it for the second time.
         bill: of an accounting document; else None.
     """
@@ -148,7 +157,7 @@ class Received:
     external_id: str
     event_id: str
     refused: bool
-    customer_known: bool
+    missing: str | None
     order_known: bool = True
     copy: bool = False
     bill: Bill | None = None
@@ -164,6 +173,15 @@ class Received:
         return self.event_id if self.bill is None else self.bill.state
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A look-up of one external id, as the ERP answered it: at a virtual second, to a process of ours."""
+
+    at: float
+    process: str
+    external_id: str
+
+
 @dataclass(slots=True)
 class ErpRecords:
     """Everything that the ERP knows, oldest first."""
@@ -171,6 +189,7 @@ class ErpRecords:
     documents: list[Held] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
 
     def standing(self) -> dict[str, list[Held]]:
         """The documents that count, by external id: the live ones, else one that is cancelled."""

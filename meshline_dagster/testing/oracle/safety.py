@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
+from meshline_dagster.core.documents import ACCOUNTING_KINDS
 from meshline_dagster.testing.oracle.billing import check_billing
+from meshline_dagster.testing.oracle.edits import check_edits
 from meshline_dagster.testing.oracle.records import Effect, ErpRecords
 from meshline_dagster.testing.oracle.truth import EntityTruth, Truth
 from meshline_dagster.testing.oracle.violations import Violation
@@ -24,6 +25,7 @@ def check_safety(records: ErpRecords, truth: Truth) -> list[Violation]:
         *_sequence(records, truth, late),
         *_masters_first(records),
         *check_billing(records, truth),
+        *check_edits(records, truth),
         *_shadow(records, truth),
         *_held_back(records, truth),
         *_released(records, truth),
@@ -45,7 +47,7 @@ def _duplicates(records: ErpRecords, truth: Truth, late: set[str]) -> Iterator[V
 def _contents(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
     """No amount, line, status, currency or customer that was never derived for the event which the document carries."""
     for effect in records.effects:
-        if effect.kind in ACCOUNTING_KINDS or effect.reversal:  # these are derived from no outbox
+        if effect.kind in ACCOUNTING_KINDS or effect.reversal or effect.foreign:  # these are derived from no outbox
             continue
         entity = truth.entities.get(effect.external_id)
         if entity is None or entity.position_of(effect.event_id) is None:
@@ -58,7 +60,7 @@ def _frozen(records: ErpRecords, late: set[str]) -> Iterator[Violation]:
     """No event posted with one content and later with another."""
     first: dict[str, Effect] = {}
     for effect in records.effects:
-        if effect.reversal:
+        if effect.reversal or effect.foreign:
             continue
         before = first.setdefault(effect.event_id, effect)
         if effect.draft or before.draft:
@@ -74,7 +76,7 @@ def _sequence(records: ErpRecords, truth: Truth, late: set[str]) -> Iterator[Vio
     for effect in records.effects:
         entity = truth.entities.get(effect.external_id)
         position = None if entity is None else entity.position_of(effect.event_id)
-        if position is None or effect.draft or effect.reversal:
+        if position is None or effect.draft or effect.reversal or effect.foreign:
             continue
         newest = reached.setdefault(effect.external_id, position)
         if position < newest:
@@ -84,12 +86,13 @@ def _sequence(records: ErpRecords, truth: Truth, late: set[str]) -> Iterator[Vio
 
 
 def _masters_first(records: ErpRecords) -> Iterator[Violation]:
-    """No order asked for while the ERP has not got its customer, no invoice while it has not got its order."""
+    """No order asked for while the ERP has not got its masters, no address without its customer, no invoice while it has not got its order."""
     for one in records.received:
-        if one.kind is DocumentKind.CUSTOMER or one.action not in _WRITES:
+        if one.action not in _WRITES:
             continue
-        if not one.customer_known:
-            yield Violation("customer missing", one.external_id, f"{one.process} asked at {one.sent_at:.2f} s")
+        if one.missing is not None:
+            kind = one.missing.split()[0]
+            yield Violation(f"{kind} missing", one.external_id, f"{one.process} asked at {one.sent_at:.2f} s")
         if not one.order_known:
             yield Violation("order missing", one.external_id, f"{one.process} asked at {one.sent_at:.2f} s")
 

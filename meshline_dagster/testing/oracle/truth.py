@@ -1,6 +1,7 @@
 """What a schedule knows to be true: which states of which orders were ever derived, and what must come of them."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -31,10 +32,11 @@ class Derivation:
 
 @dataclass(frozen=True, slots=True)
 class EntityTruth:
-    """One customer or order.
+    """One master, order or payment.
 
     Attributes:
-        customer: entity key of the customer that must be there first; None for customers.
+        customer: entity key of the customer that must be there first; None for masters.
+        masters: the entity keys of all masters that must be there first.
         selling_entity, customer_key: what its postings say of themselves; None: nothing.
         published: everything that was ever in an outbox.
         final: what the last outbox holds.
@@ -47,6 +49,7 @@ class EntityTruth:
     final: tuple[Derivation, ...]
     selling_entity: str | None = None
     customer_key: str | None = None
+    masters: tuple[str, ...] = ()
 
     def contents_of(self, event_id: str) -> set[Content]:
         """All contents that were ever derived for one event."""
@@ -136,6 +139,9 @@ class Truth:
         forged: entity keys of postings that were changed in the database behind delivery's back.
         failed: requests that a fault may have struck, by external id of the customer or order: the most for any one of its documents.
         max_attempts: how many of them make a posting dead.
+        looked_within: seconds before an amendment or cancellation within which its order was looked up.
+        retried: when an operator had something of an order tried again, by external id; closed: or has closed something of it.
+        settled: the events that he has closed.
     """
 
     entities: Mapping[str, EntityTruth]
@@ -160,3 +166,7 @@ class Truth:
     coalesces: bool = False
     forged: frozenset[str] = frozenset()
     failed: Mapping[str, int] = field(default_factory=dict)
+    looked_within: float = math.inf
+    retried: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    closed: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    settled: frozenset[str] = frozenset()

@@ -6,11 +6,13 @@ from datetime import UTC, date, datetime, timedelta
 
 from meshline_dagster.core.followups import Amendments, BillingPolicy, InvoiceTrigger
 from meshline_dagster.core.invoice_schedule import BilledIn, BillingEvery, BillingSchedule
-from meshline_dagster.testing.simulator.world import NEW_YEAR
+from meshline_dagster.testing.simulator.world import NEW_YEAR, STARTS
 
 __all__ = ["Billing", "draw_billing"]
 
 _LAST_DAY = NEW_YEAR - timedelta(days=1)
+_LATER = sorted({day for day in STARTS if day is not None and day > NEW_YEAR})
+_HOUR = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +22,13 @@ class Billing:
     Attributes:
         midnight: virtual seconds until the new year begins: the day changes within the story.
         closes_at: virtual seconds when the ERP closes the old year, and refuses documents that are dated in it; None: it does not.
+        mornings: virtual seconds on later days, at which deliveries work under faults once more.
     """
 
     policy: BillingPolicy
     midnight: float
     closes_at: float | None = None
+    mornings: tuple[float, ...] = ()
 
     @property
     def epoch(self) -> datetime:
@@ -36,13 +40,19 @@ class Billing:
         """When the ERP closes which day, and all before it."""
         return None if self.closes_at is None else (self.closes_at, _LAST_DAY)
 
+    @property
+    def last_day(self) -> float:
+        """The virtual second at which the last line has started, whatever was drawn."""
+        return self.midnight + ((_LATER[-1] - NEW_YEAR).days + 1) * 24 * _HOUR
+
     def __str__(self) -> str:
         policy = self.policy
         closed = "" if policy.closed_through is None else f", books closed through {policy.closed_through}"
         erp = "" if self.closes_at is None else f", the ERP closes the old year at {self.closes_at:.1f} s"
+        days = "".join(f", faults again at {morning:.1f} s" for morning in self.mornings)
         periods = policy.schedule
         how = f"from their {policy.trigger}" if periods is None else f"by the {periods.every} in {periods.billed_in}"
-        return f"orders are invoiced {how} ({policy.amendments}{closed}); new year at {self.midnight:.1f} s{erp}"
+        return f"orders are invoiced {how} ({policy.amendments}{closed}); new year at {self.midnight:.1f} s{erp}{days}"
 
 
 def draw_billing(rng: random.Random, until: float) -> Billing | None:
@@ -59,4 +69,12 @@ def draw_billing(rng: random.Random, until: float) -> Billing | None:
     if rng.random() < 0.25:  # noqa: PLR2004 - one in four
         schedule = BillingSchedule(rng.choice(list(BillingEvery)), rng.choice(list(BilledIn)))
         policy = replace(policy, trigger=InvoiceTrigger.SCHEDULE, schedule=schedule)
-    return Billing(policy, midnight, closes_at)
+    mornings = _mornings(rng, midnight) if policy.trigger is InvoiceTrigger.START else ()
+    return Billing(policy, midnight, closes_at, mornings)
+
+
+def _mornings(rng: random.Random, midnight: float) -> tuple[float, ...]:
+    """On some of the days on which lines start: a minute before they begin, or some hours later."""
+    days = [(day - NEW_YEAR).days for day in _LATER if rng.random() < 0.5]  # noqa: PLR2004 - as often as not
+    hours = [rng.choice((-1 / 60, 0.0, rng.uniform(0.0, 20.0))) for _ in days]
+    return tuple(midnight + (24 * day + hour) * _HOUR for day, hour in zip(days, hours, strict=True))

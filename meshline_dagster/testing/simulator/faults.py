@@ -54,16 +54,18 @@ class FaultPlan:
         weights: the kinds, by how likely each is.
         outages: ``(from, to)`` in virtual seconds.
         until: virtual seconds when all faults end.
+        again: ``(from, to)`` in virtual seconds: later times in which there are faults once more.
     """
 
     rate: float
     weights: Mapping[FaultKind, float]
     outages: tuple[tuple[float, float], ...]
     until: float
+    again: tuple[tuple[float, float], ...] = ()
 
     def strike(self, rng: random.Random, now: float, *, reading: bool) -> FaultKind | None:
         """What happens to a request that is sent now."""
-        if now >= self.until:
+        if now >= self.until and not any(start <= now < end for start, end in self.again):
             return None
         if any(start <= now < end for start, end in self.outages):
             return rng.choice((FaultKind.RESET_BEFORE, FaultKind.RESET_BEFORE, FaultKind.TIMEOUT_LOST))

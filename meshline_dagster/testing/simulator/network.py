@@ -14,10 +14,11 @@ from meshline_dagster.testing.simulator.faults import FaultKind, FaultPlan
 from meshline_dagster.testing.simulator.loop import VirtualLoop
 from meshline_dagster.testing.simulator.server import Profile, Reply, Request, SimulatedErp, Status
 
-__all__ = ["Failure", "Network", "Timing"]
+__all__ = ["Failure", "Network", "Timing", "too_late"]
 
 _F = FaultKind
 _RESET_SECONDS = 0.02
+_LATEST = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,11 @@ class Timing:
     latency: float
     settle_after: float
     timeout: float
+
+
+def too_late(timing: Timing, times: float = _LATEST) -> float:
+    """Seconds after which an ERP acts that breaks its promise, by so many times its ``settle_after``; at most, where nothing is said."""
+    return timing.settle_after * times + 2 * timing.timeout
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +155,7 @@ class Network:
         if fault is _F.LATE_COMMIT:
             self._deliver(request, self._rng.uniform(0.0, self._bound), 0.0, None)
         else:
-            delay = self._timing.settle_after * self._rng.uniform(1.2, 4.0) + 2 * self._timing.timeout
+            delay = too_late(self._timing, self._rng.uniform(1.2, _LATEST))
             self._deliver(replace(request, late=True), delay, 0.0, None)
         if self._rng.random() < 0.5:  # noqa: PLR2004 - as often as not
             self._fail(future, _RESET_SECONDS, Failure(fault.value, sent=True))

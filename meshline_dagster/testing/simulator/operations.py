@@ -27,6 +27,7 @@ class Operations:
         at_most: postings that a run takes, as a drain does; None: all.
         reversals: above these limits what would take documents back waits for an approval, which operators give at the end; approved:
             virtual seconds at which they give one before.
+        desk: virtual seconds at which an operator deals with what is dead; tidies: he also does so in the end, and leaves nothing.
         hiring: when a run lets a process of its own write the ledger; None: never.
     """
 
@@ -41,6 +42,8 @@ class Operations:
     hiring: Hiring | None = None
     reversals: ReversalLimits = NO_REVERSAL_LIMITS
     approved: tuple[float, ...] = ()
+    desk: tuple[float, ...] = ()
+    tidies: bool = False
 
     def lines(self) -> Iterator[str]:
         """As text."""
@@ -59,6 +62,9 @@ class Operations:
         if self.reversals.is_set:
             times = ", ".join(f"{at:.1f}" for at in self.approved) or "the end"
             yield f"more than {self.reversals.count} reversals in a run wait for an approval; approved at {times}"
+        if self.desk or self.tidies:
+            times = ", ".join([*(f"{at:.1f}" for at in self.desk), *["the end"] * self.tidies])
+            yield f"what is dead is dealt with by hand at {times}"
         if self.hiring is not None:
             yield str(self.hiring)
 
@@ -79,6 +85,8 @@ def draw_operations(rng: random.Random, until: float) -> Operations:
         hiring=_hiring(rng) if rng.random() < 0.25 else None,  # noqa: PLR2004 - one in four
         reversals=ReversalLimits(rng.choice((0, 1))) if rng.random() < 0.15 else NO_REVERSAL_LIMITS,  # noqa: PLR2004 - one in seven
         approved=tuple(sorted(rng.uniform(0, until) for _ in range(rng.randint(0, 2)))),
+        desk=tuple(sorted(rng.uniform(0, until) for _ in range(rng.randint(0, 3)))) if rng.random() < 0.3 else (),  # noqa: PLR2004 - three in ten
+        tidies=rng.random() < 0.3,  # noqa: PLR2004 - three in ten
     )
 
 

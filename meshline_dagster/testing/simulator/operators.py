@@ -1,30 +1,37 @@
 """The people of a schedule: operators who pause, resume and release, and somebody who changes the ledger behind delivery's back."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+import random
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from meshline_dagster.core.approvals import ApprovalKind
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
 from meshline_dagster.core.duplicates import Doubled, Standing
+from meshline_dagster.core.ledger import OPEN_STATES, PostingState
 from meshline_dagster.core.pauses import Scope
 from meshline_dagster.delivery.duplicates import settle_duplicates
 from meshline_dagster.delivery.options import DeliveryOptions
+from meshline_dagster.delivery.reversing import target_of
 from meshline_dagster.governance.decisions import approve
 from meshline_dagster.store.approvals import approvals
 from meshline_dagster.store.backlogs import release
+from meshline_dagster.store.duplicates import reversal_postings
 from meshline_dagster.store.engine import Store
+from meshline_dagster.store.exceptions import ExceptionItem, exceptions
 from meshline_dagster.store.pauses import pause, resume
 from meshline_dagster.testing.oracle.records import ErpRecords, Held
 from meshline_dagster.testing.oracle.truth import Hold
+from meshline_dagster.testing.simulator.desk import Desk
 from meshline_dagster.testing.simulator.ops_store import forge_planned
 from meshline_dagster.testing.simulator.schedule import Schedule
-from meshline_dagster.testing.simulator.server import Profile
+from meshline_dagster.testing.simulator.server import Profile, SimulatedErp
 
 __all__ = ["Operators"]
 
 _WHO = "operator"
+_READ_BACK = {DocumentKind.SALES_ORDER, *ACCOUNTING_KINDS}
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -34,11 +41,13 @@ class Operators:
     Attributes:
         released: virtual seconds at which a backlog was released; approved: at which reversals were approved.
         forged: entity keys of postings that were changed in the database.
+        desk: where what is dead is dealt with by hand.
     """
 
     def __init__(
         self,
         store: Store,
+        erp: SimulatedErp,
         schedule: Schedule,
         destination: str,
         *,
@@ -51,12 +60,15 @@ class Operators:
         self.released: list[float] = []
         self.approved: list[float] = []
         self.forged: set[str] = set()
+        rng = random.Random(f"desk/{schedule.profile.value}/{schedule.seed}")  # noqa: S311 - repeatable, not secret
+        self.desk = Desk(store, erp, rng=rng, alone=self.forged, time=time, clock=clock, tell=tell)
 
     def work(self) -> Iterator[Coroutine[Any, Any, None]]:
         """All that they do, to be run side by side."""
         schedule = self._schedule
         yield from (self._paused(hold) for hold in (*schedule.pauses, *schedule.operations.pauses))
         yield from (self._release_at(at) for at in schedule.operations.released)
+        yield from (self.desk.work_at(at) for at in schedule.operations.desk)
         if schedule.operations.reversals.is_set or schedule.profile is Profile.LOOKUP_ONLY:
             yield from (self._approve_at(at) for at in schedule.operations.approved)
         if schedule.forged_at is not None:
@@ -67,7 +79,7 @@ class Operators:
         doubled = [
             Doubled(found[0].kind, name, self._key_of(found[0]), tuple(self._shown(held) for held in found))
             for name, found in records.standing().items()
-            if len(found) > 1 and found[0].kind is not DocumentKind.CUSTOMER
+            if len(found) > 1 and found[0].kind in _READ_BACK
         ]
         with self._store.write() as connection:
             settle_duplicates(
@@ -88,10 +100,18 @@ class Operators:
         stamp = _EPOCH + timedelta(seconds=held.stamp)
         return Standing(held.erp_id, held.erp_id.upper(), held.content.amount, held.content.currency, stamp)
 
+    def left(self) -> tuple[Sequence[ExceptionItem], list[str]]:
+        """What is in the queue, and the ERP ids of the documents whose reversal waits or was given up."""
+        with self._store.read() as connection:
+            queue, found = exceptions(connection), reversal_postings(connection, self._destination)
+        return queue, [target_of(row) for row in found if row.state in OPEN_STATES or row.state is PostingState.DEAD]
+
     def let_everything_go(self) -> None:
-        """Approve what would be taken back, and release what waits."""
+        """Approve what would be taken back, release what waits, and deal with what is dead."""
         self.approve()
         self.release()
+        if self._schedule.operations.tidies:
+            self.desk.work(leaving=False)
 
     def approve(self) -> None:
         """Approve every reversal that waits now."""

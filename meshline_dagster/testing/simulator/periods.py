@@ -38,7 +38,7 @@ def with_periods(world: World, schedule: BillingSchedule) -> World:
         )
         for name, entity in world.entities.items()
     }
-    return World(publications, entities)
+    return replace(world, publications=publications, entities=entities)
 
 
 def _with_ends(row: OutboxRow) -> OutboxRow:
@@ -88,6 +88,8 @@ def _parts(line: Mapping[str, Any], schedule: BillingSchedule) -> Iterator[_Part
 
 
 def _later(day: date, months: int) -> date:
-    """The simulator's terms start on the first day of a month: nothing has to be cut off."""
+    """The same day so many months later, or the last one before it that there is: terms start on the 31st, too."""
     count = day.year * 12 + day.month - 1 + months
-    return day.replace(year=count // 12, month=count % 12 + 1)
+    first = date(count // 12, count % 12 + 1, 1)
+    following = date((count + 1) // 12, (count + 1) % 12 + 1, 1)
+    return min(first + timedelta(days=day.day - 1), following - timedelta(days=1))

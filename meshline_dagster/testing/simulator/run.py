@@ -11,19 +11,15 @@ from functools import partial
 from typing import Any
 from unittest.mock import patch
 
+from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.errors import GateError, LeaseLostError, MeshlineError, StoreUnavailableError
-from meshline_dagster.core.ledger import OPEN_STATES, PostingState
-from meshline_dagster.core.pauses import Freeze
-from meshline_dagster.core.reversals import NO_REVERSAL_LIMITS
 from meshline_dagster.delivery import engine
-from meshline_dagster.delivery.options import DeliveryOptions, MissingMaster, Mode
+from meshline_dagster.delivery.options import DeliveryOptions, Mode
 from meshline_dagster.delivery.plan import plan
-from meshline_dagster.delivery.reversing import target_of
 from meshline_dagster.delivery.session import DeliveryReport
-from meshline_dagster.store.duplicates import reversal_postings
-from meshline_dagster.store.exceptions import exceptions
 from meshline_dagster.testing.oracle import Violation, check_liveness, check_safety
 from meshline_dagster.testing.simulator.child import Child
+from meshline_dagster.testing.simulator.clerks import edit_at
 from meshline_dagster.testing.simulator.faults import FaultKind
 from meshline_dagster.testing.simulator.loop import VirtualLoop
 from meshline_dagster.testing.simulator.network import Network
@@ -32,6 +28,7 @@ from meshline_dagster.testing.simulator.ops_store import Absence, ProcessStore, 
 from meshline_dagster.testing.simulator.process import PROCESS, Interruption, Killed, Process, State
 from meshline_dagster.testing.simulator.schedule import Run, Schedule
 from meshline_dagster.testing.simulator.server import SimulatedErp
+from meshline_dagster.testing.simulator.settings import DESTINATION, options_of
 from meshline_dagster.testing.simulator.truth import truth_of
 from meshline_dagster.testing.simulator.world import Publication
 from meshline_dagster.testing.simulator.writer import SimulatedWriter
@@ -39,7 +36,6 @@ from meshline_dagster.testing.simulator.writer import SimulatedWriter
 __all__ = ["Outcome", "run_schedule"]
 
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)  # where nothing is invoiced: there the day matters
-_DESTINATION = "simulated"
 _PLAN_AGAIN_SECONDS = 0.5
 _MOST_RUNS = 4  # of one chain, while faults last
 _SETTLING_RUNS = 15
@@ -102,9 +98,15 @@ class _Simulation:
         self.store = fresh_store()
         billing = schedule.billing
         self.epoch = _EPOCH if billing is None else billing.epoch
-        self.erp = SimulatedErp(schedule.profile, None if billing is None else billing.closing)
+        masters = schedule.masters
+        self.erp = SimulatedErp(
+            schedule.profile,
+            None if billing is None else billing.closing,
+            keeps_items=masters is not None and masters.items,
+        )
+        self.erp.have(DocumentKind.ITEM, () if masters is None else masters.there)
         if schedule.matches_only:
-            self.erp.have([one.external_id for one in schedule.world.entities.values() if one.customer is None])
+            self.erp.have(DocumentKind.CUSTOMER, schedule.world.customers)
         self.network = Network(self.loop, self.erp, schedule.faults, schedule.timing, rng=self.rng, tell=self.tell)
         self.processes: list[Process] = []
         self.children: list[Child] = []
@@ -112,7 +114,7 @@ class _Simulation:
         self.shadows: set[str] = set()
         self.last_delivery = 0.0
         self.operators = Operators(
-            self.store, schedule, _DESTINATION, time=self.loop.time, clock=self._now, tell=self.tell
+            self.store, self.erp, schedule, DESTINATION, time=self.loop.time, clock=self._now, tell=self.tell
         )
         self.loop.spawn = self._spawn
 
@@ -144,18 +146,35 @@ class _Simulation:
             group.create_task(self._publish())
             for number, run in enumerate(schedule.runs, start=1):
                 group.create_task(self._chain(number, run))
-            for work in self.operators.work():
+            for work in (
+                *self.operators.work(),
+                *(edit_at(edit, self.erp, self.tell) for edit in self.schedule.edits),
+            ):
                 group.create_task(work)
         await asyncio.sleep(max(0.0, schedule.until - self.loop.time()) + _LEASES_HAVE_ENDED)
+        await self._settle("settle")
+        for number, run in enumerate(schedule.later_runs, start=1):
+            await asyncio.sleep(max(0.0, run.at - self.loop.time()))
+            await self._deliver(f"later-{number}", run.patience, run.interruption)
+            await asyncio.sleep(run.again)
+            await self._deliver(f"later-{number}.2", run.patience, None)
+        last = schedule.quiet_from(self.loop.time())
+        if last is not None:
+            await asyncio.sleep(last - self.loop.time())
+            await self._settle("last")
+        self._read_back()
+
+    async def _settle(self, name: str) -> None:
+        """No faults any more: run until nothing is left to do."""
         for number in range(1, _SETTLING_RUNS + 1):
-            await self._process(f"plan-all-{number}", self._plan(schedule.world.publications[-1], Mode.LIVE), None)
+            work = self._plan(self.schedule.world.publications[-1], Mode.LIVE)
+            await self._process(f"plan-{name}-{number}", work, None)
             self._read_back()
             self.operators.let_everything_go()
-            report = await self._deliver(f"settle-{number}", _SETTLING_PATIENCE, None)
+            report = await self._deliver(f"{name}-{number}", _SETTLING_PATIENCE, None)
             if report is not None and _is_idle(report):
                 break
             await asyncio.sleep(_SETTLING_PATIENCE / 4)
-        self._read_back()
 
     def _read_back(self) -> None:
         mode = Mode.SHADOW if self.loop.time() < self.schedule.live_from else Mode.LIVE
@@ -314,28 +333,7 @@ class _Simulation:
         )
 
     def _options(self, mode: Mode, patience: float) -> DeliveryOptions:
-        operations = self.schedule.operations
-        return DeliveryOptions(
-            coalesce=operations.coalesce,
-            rate_per_second=operations.rate,
-            burst=operations.burst,
-            backlog=operations.backlog,
-            reversals=operations.reversals if self.loop.time() < self.schedule.until else NO_REVERSAL_LIMITS,
-            at_most=operations.at_most if self.loop.time() < self.schedule.until else None,
-            freezes=tuple(
-                Freeze(self._instant(hold.start), self._instant(hold.end), hold.selling_entity)
-                for hold in operations.freezes
-            ),
-            destination=_DESTINATION,
-            company="1",
-            mode=mode,
-            sandbox=True,
-            billing=None if self.schedule.billing is None else self.schedule.billing.policy,
-            shards=self.schedule.shards,
-            max_attempts=self.schedule.max_attempts,
-            patience=patience,
-            missing_customer=MissingMaster.EXCEPTION if self.schedule.matches_only else MissingMaster.CREATE,
-        )
+        return options_of(self.schedule, mode, patience=patience, now=self.loop.time(), instant=self._instant)
 
     def _now(self) -> datetime:
         return self._instant(self.loop.time())
@@ -352,10 +350,7 @@ class _Simulation:
         truth = truth_of(self.schedule, self.network, self.operators, shadows=self.shadows, disturbed=disturbed)
         for error in self.loop.errors:
             self._fail("error", f"a callback raised {type(error).__name__}: {error}")
-        with self.store.read() as connection:
-            queue = exceptions(connection)
-            found = reversal_postings(connection, _DESTINATION)
-        prepared = [target_of(row) for row in found if row.state in OPEN_STATES or row.state is PostingState.DEAD]
+        queue, prepared = self.operators.left()
         codes: dict[str, set[str]] = {}
         for item in queue:
             codes.setdefault(item.entity_key or "", set()).add(item.code)

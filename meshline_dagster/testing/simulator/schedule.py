@@ -2,20 +2,25 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from meshline_dagster.core.followups import InvoiceTrigger
 from meshline_dagster.testing.oracle.truth import Hold
 from meshline_dagster.testing.simulator.billing import Billing, draw_billing
-from meshline_dagster.testing.simulator.faults import FaultPlan, draw_faults
-from meshline_dagster.testing.simulator.network import Timing
+from meshline_dagster.testing.simulator.clerks import Edit, draw_edits
+from meshline_dagster.testing.simulator.faults import FaultKind, FaultPlan, draw_faults
+from meshline_dagster.testing.simulator.masters import Masters, draw_masters
+from meshline_dagster.testing.simulator.network import Timing, too_late
 from meshline_dagster.testing.simulator.operations import Operations, draw_operations
 from meshline_dagster.testing.simulator.periods import with_periods
 from meshline_dagster.testing.simulator.points import crash_points
 from meshline_dagster.testing.simulator.process import Interruption
-from meshline_dagster.testing.simulator.server import Profile
+from meshline_dagster.testing.simulator.server import KNOWN_SKUS, Profile
 from meshline_dagster.testing.simulator.world import World, draw_world
 
 __all__ = ["Run", "Schedule", "draw_schedule"]
+
+_MORNING = 60.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,9 @@ class Schedule:
         skew: seconds that the ERP's clock is ahead of ours.
         billing: how orders are invoiced; None: they are not.
         absences: ``(from, to)`` in virtual seconds: the ops store's database is away from deliveries.
+        later_runs: deliveries on later days, under faults, one after the other.
+        edits: what somebody changes in the ERP by hand.
+        masters: the masters beside customers; None: orders wait for customers alone.
     """
 
     seed: int
@@ -75,6 +83,18 @@ class Schedule:
     operations: Operations
     billing: Billing | None = None
     absences: tuple[tuple[float, float], ...] = ()
+    later_runs: Sequence[Run] = ()
+    edits: tuple[Edit, ...] = ()
+    masters: Masters | None = None
+
+    def quiet_from(self, now: float) -> float | None:
+        """When nothing more happens by itself, in virtual seconds: every line has started, and what the ERP does too late is done. None when
+        nothing does that comes after now.
+        """
+        billing = self.billing
+        if billing is not None and billing.policy.trigger is InvoiceTrigger.START:
+            return max(now, billing.last_day)
+        return now + too_late(self.timing) if self.later_runs or FaultKind.TOO_LATE in self.faults.weights else None
 
     def lines(self) -> list[str]:
         """The schedule as text."""
@@ -92,11 +112,15 @@ class Schedule:
         told += [str(self.billing)] if self.billing is not None else []
         told += [f"the ops store is away {start:.1f}-{end:.1f} s" for start, end in self.absences]
         told += [f"a posting is forged at {self.forged_at:.1f} s"] if self.forged_at is not None else []
+        told += [str(self.masters)] if self.masters is not None else []
+        told += [str(edit) for edit in self.edits]
         told += [f"shadow until {self.live_from:.1f} s"] if self.live_from else []
         for number, run in enumerate(self.runs, start=1):
             told.append(
                 f"run {number} at {run.at:.1f} s, patience {run.patience:.0f} s: {run.interruption or 'undisturbed'}"
             )
+        for run in self.later_runs:
+            told.append(f"later run at {run.at:.1f} s: {run.interruption or 'undisturbed'}")
         for number, one in enumerate(self.world.publications, start=1):
             told.append(f"outbox {number} at {one.at:.1f} s: {len(one.rows)} events of {len(one.touched)} entities")
         return told
@@ -112,7 +136,12 @@ def draw_schedule(seed: int, profile: Profile) -> Schedule:
         timeout=rng.choice((1.0, 3.0, 8.0)),
     )
     lease = 2 * timing.timeout + 10
-    world = draw_world(rng, until)
+    drawn = random.Random(f"masters/{profile.value}/{seed}")  # noqa: S311 - as above
+    masters = draw_masters(drawn, sorted(KNOWN_SKUS))
+    world = draw_world(
+        *(rng, until, random.Random(f"payments/{profile.value}/{seed}")),  # noqa: S311 - as above
+        kept=None if masters is None else (masters, drawn),
+    )
     runs = [
         Run(
             rng.uniform(0, until * 0.9),
@@ -122,11 +151,13 @@ def draw_schedule(seed: int, profile: Profile) -> Schedule:
         )
         for _ in range(rng.choice((1, 2, 2, 3, 4)))
     ]
+    billing = draw_billing(random.Random(f"billing/{profile.value}/{seed}"), until)  # noqa: S311 - repeatable, not secret
+    mornings = () if billing is None else billing.mornings
+    later = random.Random(f"later/{profile.value}/{seed}")  # noqa: S311 - as above
     pauses = []
     if rng.random() < 0.12:  # noqa: PLR2004 - one in eight
         start = rng.uniform(0, until * 0.7)
         pauses.append(Hold(start, rng.uniform(start, until)))
-    billing = draw_billing(random.Random(f"billing/{profile.value}/{seed}"), until)  # noqa: S311 - as above
     if billing is not None and billing.policy.schedule is not None:
         world = with_periods(world, billing.policy.schedule)
     return Schedule(
@@ -134,7 +165,7 @@ def draw_schedule(seed: int, profile: Profile) -> Schedule:
         profile=profile,
         until=until,
         timing=timing,
-        faults=draw_faults(rng, until),
+        faults=replace(draw_faults(rng, until), again=tuple((at, at + _MORNING) for at in mornings)),
         world=world,
         runs=sorted(runs, key=lambda run: run.at),
         live_from=rng.uniform(0, until / 2) if rng.random() < 0.1 else 0.0,  # noqa: PLR2004 - one in ten
@@ -152,6 +183,9 @@ def draw_schedule(seed: int, profile: Profile) -> Schedule:
         operations=draw_operations(random.Random(f"operations/{profile.value}/{seed}"), until),  # noqa: S311 - as above
         absences=_absences(random.Random(f"absences/{profile.value}/{seed}"), until),  # noqa: S311 - as above
         billing=billing,
+        masters=masters,
+        edits=draw_edits(random.Random(f"edits/{profile.value}/{seed}"), until),  # noqa: S311 - as above
+        later_runs=[Run(at, 20.0, _interruption(later, lease), later.uniform(0.1, lease)) for at in mornings],
     )
 
 

@@ -4,15 +4,15 @@ Three profiles, as real ERPs differ: one remembers idempotency keys, one refuses
 everything twice. It knows nothing of our ledger.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
-from meshline_dagster.testing.oracle.records import Bill, Content, Effect, ErpRecords, Held, Received
+from meshline_dagster.core.documents import ACCOUNTING_KINDS, BOOKED_KINDS, MASTER_KINDS, DocumentKind
+from meshline_dagster.testing.oracle.records import Bill, Content, Effect, ErpRecords, Held, Look, Received
 
 __all__ = ["KNOWN_SKUS", "Profile", "Reply", "Request", "SimulatedErp", "Status"]
 
@@ -89,29 +89,66 @@ class SimulatedErp:
 
     Args:
         closing: ``(virtual seconds, day)``: from then on its books are closed through that day; None: they stay open.
+        keeps_items: it sells the items that are among its records, instead of :data:`KNOWN_SKUS`.
 
     Attributes:
         records: documents, effects and requests, for the oracle.
     """
 
-    def __init__(self, profile: Profile, closing: tuple[float, date] | None = None) -> None:
-        self.profile = profile
+    def __init__(
+        self, profile: Profile, closing: tuple[float, date] | None = None, *, keeps_items: bool = False
+    ) -> None:
+        self.profile, self._keeps_items = profile, keeps_items
         self._closing = closing
         self.records = ErpRecords()
         self._answers: dict[str, Reply] = {}
 
-    def have(self, customers: Iterable[str]) -> None:
-        """Hold customers from the start, as somebody else has made them."""
-        for number, external_id in enumerate(customers, start=1):
-            content = Content("open", None, "An old customer", Decimal(0))
-            held = Held(DocumentKind.CUSTOMER, external_id, f"old-{number}", "", content, draft=False, stamp=0.0)
+    def have(self, kind: DocumentKind, names: Iterable[str]) -> None:
+        """Hold masters from the start, as somebody else has made them."""
+        for number, external_id in enumerate(names, start=1):
+            content = Content("open", None, f"An old {kind.value}", Decimal(0))
+            held = Held(kind, external_id, f"old-{kind.value}-{number}", "", content, draft=False, stamp=0.0)
             self.records.documents.append(held)
+
+    def change(self, old: Held, content: Content, now: float) -> None:
+        """Somebody who works in the ERP changes a document there."""
+        new = replace(old, content=content, stamp=now)
+        self.records.documents[self.records.documents.index(old)] = new
+        effect = Effect(
+            *(now, new.kind, new.external_id, new.erp_id, new.event_id, content, new.draft), bill=new.bill, foreign=True
+        )
+        self.records.effects.append(effect)
+
+    def enter(
+        self,
+        kind: DocumentKind,
+        external_id: str,
+        event_id: str,
+        content: Content,
+        bill: Bill | None,
+        *,
+        held: Held | None,
+        now: float,
+    ) -> Held:
+        """An operator enters a document by hand, or changes the one that is there, and so settles an event of ours."""
+        if held is None:
+            number = f"hand-{kind.value}-{len(self.records.effects) + 1}"
+            held = Held(kind, external_id, number, "", content, draft=False, stamp=now, bill=bill)
+            self.records.documents.append(held)
+        new = replace(held, content=content, stamp=now)
+        self.records.documents[self.records.documents.index(held)] = new
+        effect = Effect(
+            *(now, kind, external_id, new.erp_id, event_id, content, False), bill=bill, foreign=True, settles=True
+        )
+        self.records.effects.append(effect)
+        return new
 
     def handle(self, request: Request, now: float) -> Reply:
         """Do what is asked for, at once and completely or not at all."""
         if request.action == "find":
             ids = request.external_ids
             found = {one: held for one in ids if (held := self._of(request.kind, one))}
+            self.records.looks += [Look(now, request.process, one) for one in ids]
             return Reply(Status.FOUND, found=found)
         if request.action == "show":
             return Reply(
@@ -157,7 +194,7 @@ class SimulatedErp:
         old = have[0]
         if old.content == content and old.event_id == request.event_id and not old.draft:
             return Reply(Status.UNCHANGED, old.erp_id)
-        if old.bill is not None and not old.draft:
+        if old.kind in BOOKED_KINDS and not old.draft:
             return Reply(Status.REFUSED, None, "what is in the books is never changed", "external_id")
         bill = Bill.of(request.kind, request.payload or {})
         new = replace(old, event_id=request.event_id, content=content, stamp=now, bill=bill)
@@ -190,14 +227,32 @@ class SimulatedErp:
 
     def _refusal(self, request: Request, now: float) -> Reply | None:
         payload = request.payload or {}
-        if request.kind is DocumentKind.CUSTOMER:
-            return None if payload["name"] else Reply(Status.REFUSED, None, "a customer has a name", "name")
-        if not self._of(DocumentKind.CUSTOMER, payload["customer"]):
-            return Reply(Status.REFUSED, None, "unknown customer", "customer")
-        for place, line in enumerate(payload["lines"]):
-            if line["sku"] not in KNOWN_SKUS:
-                return Reply(Status.REFUSED, None, f"unknown item {line['sku']}", f"lines[{place}].sku")
+        if request.kind in MASTER_KINDS and not payload["name"]:
+            return Reply(Status.REFUSED, None, f"a {request.kind.value} has a name", "name")
+        missing = next(self._missing(payload), None)
+        if missing is not None:
+            return Reply(Status.REFUSED, None, f"unknown {missing[0].value} {missing[1]}", missing[0].value)
+        if request.kind in MASTER_KINDS:
+            return None
+        if request.kind is DocumentKind.PAYMENT:
+            paid = payload["invoice"]
+            known = paid is None or self._counts(DocumentKind.INVOICE, paid)
+            return None if known else Reply(Status.REFUSED, None, f"unknown invoice {paid}", "invoice")
+        if not self.takes(payload):
+            return Reply(Status.REFUSED, None, "unknown item", "lines")
         return self._billing_refusal(request, now)
+
+    def takes(self, payload: Mapping[str, Any]) -> bool:
+        """Whether it sells all of these items."""
+        return self._keeps_items or all(line["sku"] in KNOWN_SKUS for line in payload["lines"])
+
+    def _missing(self, payload: Mapping[str, Any]) -> Iterator[tuple[DocumentKind, str]]:
+        """The masters that a payload names and that are not here, by kind and code."""
+        customer, address = DocumentKind.CUSTOMER, DocumentKind.ADDRESS
+        named = [(customer, payload.get("customer")), *((address, payload.get(one)) for one in ("bill_to", "ship_to"))]
+        if self._keeps_items:
+            named += [(DocumentKind.ITEM, line["sku"]) for line in payload.get("lines", ())]
+        yield from ((kind, name) for kind, name in named if name is not None and not self._of(kind, name))
 
     def _billing_refusal(self, request: Request, now: float) -> Reply | None:
         """It takes what is billed or credited too much: to find that is the oracle's business."""
@@ -243,13 +298,13 @@ class SimulatedErp:
                 request.copy,
                 held.bill,
                 request.action == "reverse",
+                sent_at=request.sent_at,
+                process=request.process,
             )
         )
 
     def _note(self, request: Request, reply: Reply, now: float) -> None:
-        known = request.kind is DocumentKind.CUSTOMER or bool(
-            self._of(DocumentKind.CUSTOMER, (request.payload or {}).get("customer", ""))
-        )
+        missing = next(self._missing(request.payload or {}), None)
         bill = Bill.of(request.kind, request.payload) if request.payload else self._bill_of(request)
         self.records.received.append(
             Received(
@@ -261,7 +316,7 @@ class SimulatedErp:
                 request.external_ids[0],
                 request.event_id,
                 refused=reply.status is Status.REFUSED,
-                customer_known=known or request.payload is None,
+                missing=None if missing is None else f"{missing[0].value} {missing[1]}",
                 order_known=bill is None or self._counts(DocumentKind.SALES_ORDER, bill.order),
                 copy=request.copy,
                 bill=bill,

@@ -1,5 +1,6 @@
 """What a schedule knows to be true, for the oracle: from the schedule, the network and the operators, never from the ledger."""
 
+import math
 from collections.abc import Collection, Sequence
 
 from meshline_dagster.core.followups import Amendments, InvoiceTrigger
@@ -53,8 +54,17 @@ def truth_of(
         delay=_TOKENS_KEPT + _WAITS * schedule.commit_seconds + asking_first,
         coalesces=operations.coalesce,
         failed=_failed(schedule, network, disturbed),
+        retried=operators.desk.retried,
+        closed=operators.desk.closed,
+        settled=frozenset(operators.desk.settled),
+        looked_within=math.inf if disturbed or operations.rate else _looked_within(schedule, step),
         forged=frozenset(operators.forged),
     )
+
+
+def _looked_within(schedule: Schedule, step: float) -> float:
+    """The answer to a look-up takes as long as a request may, and then pauses are looked at once more."""
+    return schedule.timing.timeout + _WAITS * step
 
 
 def _failed(schedule: Schedule, network: Network, disturbed: int) -> dict[str, int]:

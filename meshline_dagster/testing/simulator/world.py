@@ -11,18 +11,26 @@ from decimal import Decimal
 from typing import Any
 
 from meshline_dagster.core.approvals import CANCEL
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import MASTER_KINDS, DocumentKind
 from meshline_dagster.core.identity import canonical_json, external_id, sha256_hex
 from meshline_dagster.core.money import to_text
 from meshline_dagster.core.postings import OutboxRow
 from meshline_dagster.testing.oracle.records import Content
 from meshline_dagster.testing.oracle.truth import Derivation, EntityTruth
+from meshline_dagster.testing.simulator.masters import Masters
+from meshline_dagster.testing.simulator.payments import draw_payments
 from meshline_dagster.testing.simulator.server import KNOWN_SKUS
 
-__all__ = ["NEW_YEAR", "SELLERS", "Publication", "World", "draw_world"]
+__all__ = ["NEW_YEAR", "SELLERS", "STARTS", "Publication", "World", "draw_world"]
 
 NEW_YEAR = date(2026, 1, 1)
-"""A day on which some order lines start; others have started before, or do not say."""
+"""The first day on which some order lines start; others have started before, start later, or do not say."""
+
+STARTS = (
+    *(None, None, date(2025, 12, 1), NEW_YEAR, NEW_YEAR),
+    *(NEW_YEAR + timedelta(days=days) for days in (1, 2, 30)),
+)
+"""The days on which lines start."""
 
 SELLERS = ("north", "south", None)
 """Our companies that sell; the last orders do not say which."""
@@ -55,6 +63,12 @@ class World:
     publications: tuple[Publication, ...]
     entities: Mapping[str, EntityTruth]
 
+    @property
+    def customers(self) -> list[str]:
+        """Their external ids."""
+        rows = self.publications[-1].rows
+        return list(dict.fromkeys(row.external_id for row in rows if row.document_kind is DocumentKind.CUSTOMER))
+
 
 @dataclass(frozen=True, slots=True)
 class _Event:
@@ -69,8 +83,15 @@ class _Event:
         return known[-1] if known else None
 
 
-def draw_world(rng: random.Random, until: float) -> World:
-    """A few customers with a few orders each, published in a few outboxes; the last one, after the faults, holds everything."""
+def draw_world(
+    rng: random.Random, until: float, payments: random.Random, kept: tuple[Masters, random.Random] | None = None
+) -> World:
+    """A few customers with a few orders and payments each, published in a few outboxes; the last one, after the faults, holds everything.
+
+    Args:
+        payments: draws these: apart, so that orders are what they are without them.
+        kept: the masters beside customers, and what draws when they come.
+    """
     times = sorted(rng.uniform(0, until * 0.8) for _ in range(rng.randint(1, 6)))
     events: dict[str, list[_Event]] = {}
     for customer in range(rng.randint(1, 3)):
@@ -79,11 +100,46 @@ def draw_world(rng: random.Random, until: float) -> World:
         for order in range(rng.randint(1, 4)):
             order_key = f"crm/opportunity/{customer}-{order}"
             events[order_key] = _order(rng, order_key, key, len(times))
+        for payment_key, payment, derivations in draw_payments(payments, key, len(times)):
+            events[payment_key] = [_Event(payment, derivations)]
+    if kept is not None:
+        events = _with_masters(events, *kept, len(times))
     publications = [_publication(rng, events, number, at) for number, at in enumerate(times)]
     everything = [row for found in events.values() for event in found if (row := event.at(len(times))) is not None]
     publications.append(Publication(until, tuple(events), tuple(everything)))
-    entities = [_truth(key, found, publications) for key, found in events.items()]
+    known = KNOWN_SKUS if kept is None or not kept[0].items else KNOWN_SKUS | {_UNKNOWN_SKU}
+    entities = [_truth(key, found, publications, known) for key, found in events.items()]
     return World(tuple(publications), {entity.external_id: entity for entity in entities})
+
+
+def _with_masters(
+    events: Mapping[str, list[_Event]], masters: Masters, rng: random.Random, publications: int
+) -> dict[str, list[_Event]]:
+    """Orders name their masters, and these come with some outbox; some are refused by the ERP at first."""
+    found: dict[str, list[_Event]] = {}
+    orders: list[OutboxRow] = []
+    for key, of_key in events.items():
+        if of_key[0].row.document_kind is not DocumentKind.SALES_ORDER:
+            found[key] = of_key
+            continue
+        found[key] = [
+            _Event(
+                masters.naming(one.row),
+                tuple((since, None if row is None else masters.naming(row)) for since, row in one.derivations),
+            )
+            for one in of_key
+        ]
+        orders += [row for one in of_key for _, row in one.derivations if row is not None]
+    customers = [key for key, of_key in events.items() if of_key[0].row.document_kind is DocumentKind.CUSTOMER]
+    for master in masters.rows(orders, customers):
+        since = rng.choice((0, 0, 0, rng.randint(0, publications)))
+        derivations: list[tuple[int, OutboxRow | None]] = [(since, master)]
+        if rng.random() < 0.06 and master.external_id not in masters.there:  # noqa: PLR2004 - seldom
+            derivations = [(since, replace(master, payload={**master.payload, "name": ""}))]
+            if rng.random() < 0.7:  # noqa: PLR2004 - mostly somebody corrects it
+                derivations.append((rng.randint(since, publications), master))
+        found[master.entity_key] = [_Event(master, tuple(derivations))]
+    return found
 
 
 def _publication(rng: random.Random, events: Mapping[str, list[_Event]], number: int, at: float) -> Publication:
@@ -205,7 +261,8 @@ def _line(rng: random.Random, place: int) -> dict[str, Any]:
 
 
 def _start(number: int) -> str | None:
-    return (None, None, "2025-12-01", NEW_YEAR.isoformat(), NEW_YEAR.isoformat())[number % 5]
+    day = STARTS[number % len(STARTS)]
+    return None if day is None else day.isoformat()
 
 
 def _row(key: str, version: int, kind: DocumentKind, payload: dict[str, Any], customer: str | None) -> OutboxRow:
@@ -226,28 +283,29 @@ def _row(key: str, version: int, kind: DocumentKind, payload: dict[str, Any], cu
     )
 
 
-def _truth(key: str, events: list[_Event], publications: list[Publication]) -> EntityTruth:
+def _truth(key: str, events: list[_Event], publications: list[Publication], known: frozenset[str]) -> EntityTruth:
     published = [row for one in publications for row in one.rows if row.entity_key == key]
     final = [row for row in publications[-1].rows if row.entity_key == key]
     row = events[0].row
     return EntityTruth(
         key,
         row.external_id,
-        next(iter(row.depends_on), None),
-        _derived(published),
-        _derived(final),
+        None if row.document_kind in MASTER_KINDS else row.depends_on[0],
+        _derived(published, known),
+        _derived(final, known),
+        masters=tuple(dict.fromkeys(one for row in (*published, *final) for one in row.depends_on)),
         selling_entity=row.selling_entity,
         customer_key=row.customer_key,
     )
 
 
-def _derived(rows: list[OutboxRow]) -> tuple[Derivation, ...]:
+def _derived(rows: list[OutboxRow], known: frozenset[str]) -> tuple[Derivation, ...]:
     return tuple(
         Derivation(
             row.event_id,
             row.event_time.toordinal(),
             Content.of(row.document_kind, row.payload),
-            _is_accepted(row),
+            _is_accepted(row, known),
             _first_start(row.payload),
         )
         for row in rows
@@ -259,7 +317,9 @@ def _first_start(payload: Mapping[str, Any]) -> date | None:
     return min(starts, default=None)
 
 
-def _is_accepted(row: OutboxRow) -> bool:
-    if row.document_kind is DocumentKind.CUSTOMER:
+def _is_accepted(row: OutboxRow, known: frozenset[str]) -> bool:
+    if row.document_kind in MASTER_KINDS:
         return bool(row.payload["name"])
-    return all(line["sku"] in KNOWN_SKUS for line in row.payload["lines"])
+    if row.document_kind is DocumentKind.PAYMENT:
+        return row.payload["invoice"] is None
+    return all(line["sku"] in known for line in row.payload["lines"])

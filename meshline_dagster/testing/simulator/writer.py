@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 
 from meshline_dagster.core.documents import (
     ACCOUNTING_KINDS,
+    BOOKED_KINDS,
+    MASTER_KINDS,
     REVERSE,
     Answer,
     Document,
@@ -31,9 +33,9 @@ __all__ = ["SimulatedWriter"]
 
 _OPERATIONS = frozenset(
     (kind, operation)
-    for kind in (DocumentKind.CUSTOMER, DocumentKind.SALES_ORDER, *ACCOUNTING_KINDS)
+    for kind in (*MASTER_KINDS, DocumentKind.SALES_ORDER, *BOOKED_KINDS)
     for operation in ("create", "amend", "cancel")
-    if operation == "create" or kind not in ACCOUNTING_KINDS
+    if operation == "create" or kind not in BOOKED_KINDS
 ) | {(DocumentKind.SALES_ORDER, REVERSE)}
 _CONNECT_SECONDS = 0.01
 _DONE = {Status.CREATED: Outcome.CREATED, Status.UPDATED: Outcome.UPDATED, Status.UNCHANGED: Outcome.EXISTS}
@@ -128,7 +130,7 @@ class SimulatedWriter:
             return await self._call(document, "reverse")
         if document.operation != "create":
             return await self._call(document, "replace")
-        if not self._two_steps or document.kind is DocumentKind.CUSTOMER:
+        if not self._two_steps or document.kind in MASTER_KINDS:
             return await self._call(document, "create")
         return await self._post_in_two_steps(document)
 
@@ -190,13 +192,14 @@ class SimulatedWriter:
             number=held.erp_id.upper(),
             status="partial" if held.draft else content.status,
             stamp=self._epoch + timedelta(seconds=held.stamp),
-            event_id=held.event_id,
+            event_id=held.event_id or None,
             customer=content.customer,
             currency=content.currency,
             amount=content.amount,
             lines=tuple(ErpLine(*line) for line in content.lines),
             document_date=None if held.bill is None else held.bill.dated,
             reverses=None if held.bill is None else held.bill.invoice,
+            pays=content.pays,
             order=None if held.bill is None else held.bill.order,
         )
 
