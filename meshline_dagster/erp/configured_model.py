@@ -45,6 +45,8 @@ class Shown(ApiModel):
 
     Attributes:
         stamp: when it last changed. amount: ex tax. revision: what ``If-Match`` wants, e.g. an ETag.
+        po_number, order_date: of a sales order, for an ERP in which an amendment overwrites them: what somebody else changed is then not
+            overwritten unseen.
         customer, order, invoice: external ids of ours, where the ERP shows these; leave them out where it shows ids of its own.
     """
 
@@ -58,6 +60,8 @@ class Shown(ApiModel):
     currency: PointerText | None = None
     amount: PointerText | None = None
     document_date: PointerText | None = None
+    po_number: PointerText | None = None
+    order_date: PointerText | None = None
     lines: ShownLines | None = None
     order: PointerText | None = None
     invoice: PointerText | None = None
