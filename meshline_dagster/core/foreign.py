@@ -2,7 +2,8 @@
 
 Compared is what every adapter can show of a sales order: status, customer and currency where it shows them, the amount, and of the open
 lines item, quantity and amount, where it shows lines. A unit price follows from quantity and amount, and is rounded as the ERP likes.
-What no look-up shows (dates, numbers, terms, texts) cannot be compared.
+The customer's number and the date of the order, too, where the adapter shows them and they are ours to say. What no look-up shows (terms,
+texts) cannot be compared.
 """
 
 from collections import Counter
@@ -32,6 +33,7 @@ CHANGED = "changed_in_erp"
 _OVERWRITE = "overwrite"
 _STATE_DIGITS = 16
 _CANCELLED = "cancelled"
+_NOTHING = "none"
 _Line = tuple[str, Decimal, Decimal]
 
 
@@ -53,10 +55,11 @@ def foreign_changes(
 ) -> tuple[ForeignChange, ...]:
     """What an amendment of a sales order would overwrite of somebody else's work; empty when nothing.
 
-    A change to the very value that we want is none. Of what is cancelled nothing but that is compared.
+    A change to the very value that we want is none. Of what is cancelled nothing but that is compared. A cancellation overwrites neither the
+    order's date nor the customer's number.
 
     Args:
-        posted: the payload that we posted last; wanted: the payload to be sent.
+        posted: the payload that we posted last; wanted: the payload to be sent, without what is the ERP's.
     """
     status = ForeignChange("status", posted["status"], document.status, wanted["status"])
     found = [status] if document.status not in {posted["status"], wanted["status"]} else []
@@ -81,6 +84,26 @@ def _content(posted: Mapping[str, Any], wanted: Mapping[str, Any], document: Erp
     if there_lines and there_lines != before and (cancels or there_lines != after):
         text = _CANCELLED if cancels else _text(after - there_lines)
         yield ForeignChange("lines", _text(before - there_lines), _text(there_lines - before), text)
+    if not cancels:
+        yield from _details(posted, wanted, document)
+
+
+def _details(posted: Mapping[str, Any], wanted: Mapping[str, Any], document: ErpDocument) -> Iterator[ForeignChange]:
+    """An ERP may show our own number where the customer has none, and chooses a date where we say none."""
+    number = document.po_number
+    if number is not None and "po_number" in wanted and number not in _numbers(posted) | _numbers(wanted):
+        yield ForeignChange(
+            "po_number", *(text or _NOTHING for text in (posted.get("po_number"), number, wanted["po_number"]))
+        )
+    ours, day = posted.get("order_date"), document.order_date
+    if ours and day is not None and "order_date" in wanted and day.isoformat() not in {ours, wanted["order_date"]}:
+        yield ForeignChange("order_date", ours, day.isoformat(), wanted["order_date"] or _NOTHING)
+
+
+def _numbers(payload: Mapping[str, Any]) -> set[str]:
+    """What an ERP may show as the customer's number of this order."""
+    number = (payload.get("po_number") or "").strip()
+    return {number} if number else {"", payload.get("order_number") or ""}
 
 
 def changes_text(changes: Sequence[ForeignChange]) -> str:
@@ -94,7 +117,10 @@ def erp_state(document: ErpDocument) -> str:
     """The identity (16 hexadecimal digits) of what the ERP shows of an order: the same state gives the same digits."""
     lines = sorted((line.sku, to_text(line.quantity), to_text(line.amount)) for line in document.lines)
     header = [document.status, document.customer or "", document.currency or "", to_text(document.amount)]
-    return sha256_hex(canonical_texts([*header, *(text for line in lines for text in line)]))[:_STATE_DIGITS]
+    day = None if document.order_date is None else document.order_date.isoformat()
+    details = [text for text in (document.po_number, day) if text is not None]
+    texts = [*header, *(text for line in lines for text in line), *details]
+    return sha256_hex(canonical_texts(texts))[:_STATE_DIGITS]
 
 
 def cause_of_change(document: ErpDocument) -> str:

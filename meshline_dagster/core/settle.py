@@ -128,6 +128,7 @@ def after_lookup(
     partial: PartialPolicy = PartialPolicy.COMPLETE,
     cause: str = "",
     closed_by_hand: bool = False,
+    sent: Mapping[str, Any] | None = None,
 ) -> Settled:
     """Settle an unknown posting by what the ERP shows under its external id.
 
@@ -138,6 +139,7 @@ def after_lookup(
         now: when the look-up was asked; what the ERP did after that it could not show.
         partial: what is to become of a document that is there in part, where that can be done without a person.
         cause: why the posting is unknown: an operator may have said what it may overwrite.
+        sent: the payload without what is the ERP's; None: all of it is ours.
         closed_by_hand: the state before was settled by an operator, so that nobody knows what the ERP should show of it.
     """
     found = standing(found)
@@ -163,7 +165,7 @@ def after_lookup(
         )
         if settled is not None:
             compared = None if closed_by_hand or found[0].event_id == event_id else previous
-            return _changed(settled, found[0], kind, payload, compared)
+            return _changed(settled, found[0], kind, payload if sent is None else sent, compared)
     if now < settled_at:
         text = "half done, and the rest may still come" if half_done else "not there yet"
         return Settled(_S.UNKNOWN, "partial" if half_done else Outcome.UNKNOWN.value, text, due_at=settled_at)

@@ -7,7 +7,7 @@ stands in the ERP then is his.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -67,7 +67,7 @@ def answers_by_comparison(
 
 
 def _answer(session: Session, row: Posting, posted: Posting, there: ErpDocument) -> Answer | None:
-    changes = foreign_changes(orjson.loads(posted.payload), orjson.loads(row.payload), there)
+    changes = foreign_changes(orjson.loads(posted.payload), _ours(session, orjson.loads(row.payload)), there)
     if not changes or accepted_state(row.cause) == erp_state(there) or _is_ours(session, row, there):
         return None
     raw = {"state": erp_state(there), "changed": {one.field: [one.posted, one.there] for one in changes}}
@@ -83,4 +83,9 @@ def _is_ours(session: Session, row: Posting, there: ErpDocument) -> bool:
     with session.store.read() as connection:
         sent = payloads_of(connection, session.options.destination, row.entity_key, there.event_id)
     states = [orjson.loads(payload) for payload in sent]
-    return any(not foreign_changes(state, state, there) for state in states)
+    return any(not foreign_changes(state, _ours(session, state), there) for state in states)
+
+
+def _ours(session: Session, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an amendment says of it: the rest is the ERP's, whatever it makes of it."""
+    return session.options.ownership.sent(_ORDER, "amend", payload)

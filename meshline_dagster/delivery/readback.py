@@ -5,7 +5,7 @@ An ERP's change stamps are no watermark to trust (rows become visible after late
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -17,7 +17,7 @@ from meshline_dagster.core.money import to_text
 from meshline_dagster.crm.protocol import FeedSchema, FieldSpec, FieldType, Peek
 from meshline_dagster.erp.protocol import ErpWriter
 
-__all__ = ["ErpFeed"]
+__all__ = ["ErpFeed", "document_table"]
 
 _SKEW = timedelta(seconds=5)
 _MONEY = pa.decimal128(38, 9)
@@ -91,7 +91,7 @@ class ErpFeed:
                     page = loop.run_until_complete(anext(pages))
                 except StopAsyncIteration:
                     return
-                yield _table(page, _ACCOUNTING_SCHEMA if self._kind in ACCOUNTING_KINDS else _SCHEMA)
+                yield document_table(page)
         finally:
             loop.run_until_complete(self._writer.aclose())
             loop.close()
@@ -104,7 +104,9 @@ class ErpFeed:
                 yield inside
 
 
-def _table(documents: list[ErpDocument], schema: pa.Schema) -> pa.Table:
+def document_table(documents: Sequence[ErpDocument]) -> pa.Table:
+    """The landing zone's rows of documents of one kind, one or more."""
+    schema = _ACCOUNTING_SCHEMA if documents[0].kind in ACCOUNTING_KINDS else _SCHEMA
     rows = sorted(documents, key=lambda document: (document.stamp, document.erp_id))
     return pa.Table.from_pylist([_row(document) for document in rows], schema=schema)
 

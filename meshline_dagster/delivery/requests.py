@@ -138,12 +138,13 @@ class Requests:
             return after_reversal_lookup(
                 shown, sent_at=sent_at, settle_after=settle_after, attempts=attempts, max_attempts=most, now=asked_at
             )
-        previous = previous_of(row, before)
+        previous, payload = previous_of(row, before), orjson.loads(row.payload)
         return after_lookup(
             found.get(row.external_id, []),
             kind=row.document_kind,
             event_id=row.event_id,
-            payload=orjson.loads(row.payload),
+            payload=payload,
+            sent=self._options.ownership.sent(row.document_kind, "amend", payload),
             previous=None if previous is None else orjson.loads(previous.payload),
             sent_at=sent_at,
             settle_after=settle_after,

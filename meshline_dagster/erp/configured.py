@@ -107,6 +107,13 @@ class ConfiguredErpWriter:
             found.setdefault(one.external_id, []).append(one)
         return found
 
+    async def show(self, kind: DocumentKind, erp_ids: Sequence[str]) -> Mapping[str, ErpDocument]:
+        """Documents by the ERP's own ids, a request each."""
+        self._declared(kind)
+        lists = self._interface.kinds[kind].lists
+        found = {one: await lists.show(self._session, self._fixed, one) for one in dict.fromkeys(erp_ids)}
+        return {erp_id: one for erp_id, one in found.items() if one is not None}
+
     async def read(self, kind: DocumentKind, since: datetime | None) -> AsyncIterator[list[ErpDocument]]:
         """Pages of what changed at or after ``since``, oldest first."""
         self._declared(kind)

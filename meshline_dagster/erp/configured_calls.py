@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from meshline_dagster.core.documents import Document, DocumentKind
+from meshline_dagster.core.documents import REVERSE, Document, DocumentKind
 from meshline_dagster.erp.configured_bodies import Builder, compile_body
 from meshline_dagster.erp.configured_model import DocumentApi, ErpApi
 from meshline_dagster.erp.configured_requests import Request
@@ -16,7 +16,7 @@ __all__ = ["Call", "Sent", "compile_calls", "compile_texts", "fields_of", "taken
 
 _NAMES = ("company", "external_id", "key")
 _OF_ONE = ("id", "revision")
-_OPERATIONS = ("create", "amend", "cancel", "confirm", "discard")
+_OPERATIONS = ("create", "amend", "cancel", REVERSE, "confirm", "discard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def compile_calls(kind: DocumentKind, api: DocumentApi, whole: ErpApi) -> dict[s
         where = f"documents.{kind.value}.{name}"
         calls[name] = _compile(request, kind, whole, where=where, is_new=name == "create")
         if name != "create":
-            _check_of_one(request, api, where)
+            _check_of_one(request, api, where, ids=("{id}",) if name == REVERSE else ("{id}", "{external_id}"))
     return calls
 
 
@@ -134,12 +134,10 @@ def compile_texts(
     return made
 
 
-def _check_of_one(request: Request, api: DocumentApi, where: str) -> None:
-    """It changes one document, so it has to say which."""
+def _check_of_one(request: Request, api: DocumentApi, where: str, *, ids: tuple[str, ...]) -> None:
+    """It changes one document, so it has to say which: a reversal by the ERP's own id, since others carry the same external id."""
     texts = [request.path, *request.query.values(), *request.headers.values()]
-    if not any(name in text for text in texts for name in ("{id}", "{external_id}")) and "id" not in taken_fields(
-        request.body
-    ):
+    if not any(name in text for text in texts for name in ids) and "id" not in taken_fields(request.body):
         raise ValueError(f"{where}.path: nothing says which document is meant: write {{id}} into it")
     if _takes_revision(request) and api.shown.revision is None:
         raise ValueError(f"{where}: it takes the revision, and shown.revision does not say where the ERP shows it")

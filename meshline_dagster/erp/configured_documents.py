@@ -48,7 +48,12 @@ def compile_shown(kind: DocumentKind, shown: Shown, formats: Formats) -> Reader:
     texts = {name: _at(getattr(shown, name), f"{where}.{name}", _text) for name in names}
     stamp = _at(shown.stamp, f"{where}.stamp", stamp_reader(formats))
     amount = _at(shown.amount, f"{where}.amount", _decimal) if shown.amount is not None else None
-    day = _at(shown.document_date, f"{where}.document_date", _day_reader(formats)) if shown.document_date else None
+    days = {
+        name: _at(place, f"{where}.{name}", _day_reader(formats))
+        for name in ("document_date", "order_date")
+        if (place := getattr(shown, name)) is not None
+    }
+    po_number = None if shown.po_number is None else pointer(shown.po_number)
     status = _status(shown.status, f"{where}.status") if shown.status else None
     lines = _lines(shown.lines, f"{where}.lines") if shown.lines else None
 
@@ -68,7 +73,9 @@ def compile_shown(kind: DocumentKind, shown: Shown, formats: Formats) -> Reader:
             customer=found.get("customer"),
             currency=found.get("currency"),
             amount=Decimal(0) if amount is None else _there(amount(row), f"{where}.amount"),
-            document_date=None if day is None else day(row),
+            document_date=days["document_date"](row) if "document_date" in days else None,
+            po_number=None if po_number is None else _number(po_number(row)),
+            order_date=days["order_date"](row) if "order_date" in days else None,
             lines=() if lines is None else lines(row),
             reverses=found.get("invoice") if kind is not DocumentKind.PAYMENT else None,
             pays=found.get("invoice") if kind is DocumentKind.PAYMENT else None,
@@ -113,6 +120,11 @@ def _at(place: str, where: str, read: _Read) -> _Read:
             ) from error
 
     return take
+
+
+def _number(value: Any) -> str | None:
+    """The customer's number: none that is shown is an empty text."""
+    return None if value is MISSING else as_text(value) or ""
 
 
 def _there(value: Any, where: str) -> Any:

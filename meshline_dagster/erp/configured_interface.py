@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from meshline_dagster.core.documents import MASTER_KINDS, DocumentKind
+from meshline_dagster.core.documents import MASTER_KINDS, REVERSE, DocumentKind
 from meshline_dagster.erp.configured_answers import Answers
 from meshline_dagster.erp.configured_calls import Call, compile_calls, compile_texts, taken_fields
 from meshline_dagster.erp.configured_lists import Lists
@@ -13,7 +13,7 @@ from meshline_dagster.erp.configured_text import Pointer, Template, pointer
 
 __all__ = ["Interface", "Kind", "compile_api"]
 
-_OPERATIONS = ("create", "amend", "cancel")
+_OPERATIONS = ("create", "amend", "cancel", REVERSE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from typing import Any
 import orjson
 
 from meshline_dagster.core.documents import DocumentKind, ErpDocument
-from meshline_dagster.core.errors import SourceError
+from meshline_dagster.core.errors import ConfigError, SourceError
 from meshline_dagster.erp.configured_calls import Sent, compile_texts
 from meshline_dagster.erp.configured_documents import as_text, compile_shown, stamp_reader, stamp_writer
 from meshline_dagster.erp.configured_model import DocumentApi, ErpApi
 from meshline_dagster.erp.configured_pages import compile_pages
+from meshline_dagster.erp.configured_requests import Detail
 from meshline_dagster.erp.configured_session import Session
 from meshline_dagster.erp.configured_text import MISSING, escape, pointer, template
 
@@ -37,7 +38,8 @@ class Lists:
         self._asked = api.find
         self._each = template(api.find.each, ["external_id"])
         self._escape = escape(api.find.escape)
-        self._detail = None if api.detail is None else _Detail(api, where)
+        self._detail = None if api.detail is None else _Detail(api.detail, f"{where}.detail")
+        self._shown = self._detail if api.show is None else _Detail(api.show, f"{where}.show")
         self.document = compile_shown(kind, api.shown, whole.formats)
         self._id = pointer(api.shown.id)
         self._stamp, self._instant = pointer(api.shown.stamp), stamp_reader(whole.formats)
@@ -49,6 +51,13 @@ class Lists:
         for start in range(0, len(wanted), self._asked.at_once):
             found += await self._find_all(session, fixed, wanted[start : start + self._asked.at_once])
         return found
+
+    async def show(self, session: Session, fixed: Mapping[str, str], erp_id: str) -> ErpDocument | None:
+        """The document with this id of the ERP's; None when the ERP says that there is none."""
+        if self._shown is None:
+            raise ConfigError(f"{self._where} declares neither show nor detail, so no document is shown by its id")
+        row = await self._shown.of(session, {**fixed, "id": erp_id}, absent=True)
+        return None if row is None else self.document(row)
 
     async def _find_all(self, session: Session, fixed: Mapping[str, str], ids: Sequence[str]) -> list[ErpDocument]:
         """An answer that shows some may be cut at a number of rows that nobody knows. So what it does not show is asked for again, until
@@ -178,14 +187,18 @@ def _folded(external_id: str) -> str:
 class _Detail:
     """The call that shows one document whole."""
 
-    def __init__(self, api: DocumentApi, where: str) -> None:
-        assert api.detail is not None
+    def __init__(self, api: Detail, where: str) -> None:
         known = ("company", "id")
-        self._path = compile_texts({"path": api.detail.path}, known, f"{where}.detail", is_path=True)["path"]
-        self._query = compile_texts(api.detail.query, known, f"{where}.detail.query")
-        self._at = pointer(api.detail.at)
+        self._path = compile_texts({"path": api.path}, known, where, is_path=True)["path"]
+        self._query = compile_texts(api.query, known, f"{where}.query")
+        self._at = pointer(api.at)
 
-    async def of(self, session: Session, values: Mapping[str, str]) -> Any:
-        """The document, as the ERP shows it."""
+    async def of(self, session: Session, values: Mapping[str, str], *, absent: bool = False) -> Any:
+        """The document, as the ERP shows it.
+
+        Args:
+            absent: None for one that the ERP, in its own words, does not have; else that is an error like any other.
+        """
         params = {name: fill(values) for name, fill in self._query.items()}
-        return self._at(await session.ask(Sent("GET", self._path(values), params)))
+        body = await session.ask(Sent("GET", self._path(values), params), absent=absent)
+        return None if body is None else self._at(body)

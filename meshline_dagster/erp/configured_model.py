@@ -4,6 +4,7 @@ Nothing is guessed: a name that nobody reads, a placeholder that nothing fills, 
 with their place in the YAML.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
@@ -44,6 +45,8 @@ class Shown(ApiModel):
 
     Attributes:
         stamp: when it last changed. amount: ex tax. revision: what ``If-Match`` wants, e.g. an ETag.
+        po_number, order_date: of a sales order, for an ERP in which an amendment overwrites them: what somebody else changed is then not
+            overwritten unseen.
         customer, order, invoice: external ids of ours, where the ERP shows these; leave them out where it shows ids of its own.
     """
 
@@ -57,6 +60,8 @@ class Shown(ApiModel):
     currency: PointerText | None = None
     amount: PointerText | None = None
     document_date: PointerText | None = None
+    po_number: PointerText | None = None
+    order_date: PointerText | None = None
     lines: ShownLines | None = None
     order: PointerText | None = None
     invoice: PointerText | None = None
@@ -68,19 +73,23 @@ class DocumentApi(ApiModel):
 
     Attributes:
         create: makes one. amend: gives it another content. cancel: takes it back.
+        reverse: cancels the one with an id of the ERP's, of several orders that carry one external id; what came of it, ``show`` tells.
         confirm: makes a draft count, where the ERP creates drafts. discard: removes a draft whose confirmation was refused.
         detail: shows one whole, where lists do not.
+        show: shows the one with an id, where ``detail`` is not there to do so.
         shown_at: where the document stands in the answer to a writing call.
     """
 
     create: Request
     amend: Request | None = None
     cancel: Request | None = None
+    reverse: Request | None = None
     confirm: Request | None = None
     discard: Request | None = None
     find: Find
     read: Read
     detail: Detail | None = None
+    show: Detail | None = None
     shown: Shown
     shown_at: PointerText = ""
 
@@ -95,15 +104,30 @@ class DocumentApi(ApiModel):
             raise ValueError("discard: only a draft is removed, so there is nothing to remove without confirm")
         if self.cancel and "cancelled" not in statuses:
             raise ValueError("cancel: say in shown.status.map which status is cancelled")
+        self._check_reversal(statuses)
         if self.create.shows is not None:
             raise ValueError(
                 "create: its answer shows the document's id, and that is what counts; only the others have shows"
             )
-        for name in ("amend", "cancel", "confirm", "discard"):
+        for name in ("amend", "cancel", "reverse", "confirm", "discard"):
             request: Request | None = getattr(self, name)
             if request is not None and (request.id_at or request.id_header):
                 raise ValueError(f"{name}: the document's id is known by then; only create has id_at or id_header")
         return self
+
+    def _check_reversal(self, statuses: Collection[str]) -> None:
+        if self.show and self.detail:
+            raise ValueError("show: detail shows one document already; leave show out")
+        if self.show and not self.reverse:
+            raise ValueError("show: only what is reversed is looked up by its id; leave show out without reverse")
+        if self.reverse is None:
+            return
+        if self.show is None and self.detail is None:
+            raise ValueError(
+                "reverse: say how one document is shown by its id, to see what came of it: show, or detail"
+            )
+        if "cancelled" not in statuses:
+            raise ValueError("reverse: say in shown.status.map which status is cancelled")
 
 
 class AnswerRule(ApiModel):
@@ -259,6 +283,10 @@ def _check_kind(kind: DocumentKind, api: DocumentApi) -> None:
         raise ValueError(f"{where}.cancel: no {kind.value} is ever cancelled; leave it out")
     if kind in MASTER_KINDS - {DocumentKind.CUSTOMER} and api.amend:
         raise ValueError(f"{where}.amend: what is there belongs to the ERP's users and is never changed; leave it out")
+    if kind is not DocumentKind.SALES_ORDER and api.reverse:
+        raise ValueError(
+            f"{where}.reverse: only orders are reversed by their id; the books' own ways are a person's; leave it out"
+        )
     needed: tuple[str, ...] = () if kind in MASTER_KINDS else ("number", "currency", "amount", "lines")
     if kind is DocumentKind.PAYMENT:
         needed = ("currency", "amount")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument, Outcome
+from meshline_dagster.core.documents import REVERSE, Answer, Document, DocumentKind, ErpDocument, Outcome, standing
 from meshline_dagster.core.errors import MeshlineError
 from meshline_dagster.core.settle import difference
 from meshline_dagster.erp.configured_answers import Reply
@@ -39,6 +39,8 @@ async def bring_about(session: Session, interface: Interface, document: Document
         text = f"this ERP cannot {document.operation} a {document.kind.value}"
         return Answer(Outcome.REJECTED, message=text, field="operation")
     posting = _Posting(session, interface, document, company)
+    if document.operation == REVERSE:
+        return await posting.reverse()
     return await (posting.create() if document.operation == "create" else posting.change())
 
 
@@ -83,6 +85,20 @@ class _Posting:
             return Answer(Outcome.EXISTS, erp_id=have.erp_id)
         return await self._change(document.operation, have)
 
+    async def reverse(self) -> Answer:
+        """Cancel the one document with the given id, whatever else carries its external id."""
+        erp_id = self._document.erp_id or ""
+        try:
+            have = await self._kind.lists.show(self._session, {"company": self._company}, erp_id)
+        except MeshlineError as error:  # as above
+            return Answer(Outcome.RETRY, message=str(error))
+        if have is None:
+            return Answer(Outcome.REJECTED, message=f"there is no document {erp_id}", field="erp_id")
+        if have.status == "cancelled":
+            return Answer(Outcome.EXISTS, erp_id=erp_id)
+        self._values |= self._names_of(have)
+        return await self._send(REVERSE, erp_id=erp_id)
+
     async def _change(self, operation: str, have: ErpDocument) -> Answer:
         self._values |= self._names_of(have)
         answer = await self._send(operation, erp_id=have.erp_id)
@@ -114,7 +130,7 @@ class _Posting:
     async def _send(self, operation: str, *, erp_id: str | None = None) -> Answer:
         """The request itself."""
         call = self._kind.calls[operation]
-        sent = await self._prepare(call, *(() if operation == "cancel" else self._steps()))
+        sent = await self._prepare(call, *(() if operation in {"cancel", REVERSE} else self._steps()))
         if isinstance(sent, Answer):
             return sent
         reply = await self._session.tell(sent)
@@ -220,9 +236,11 @@ class _Posting:
         outcome = Outcome.EXISTS if field is None else Outcome.EXISTS_DIFFERENT
         return Answer(outcome, erp_id=have.erp_id, field=field)
 
-    async def _there(self) -> list[ErpDocument]:
+    async def _there(self) -> Sequence[ErpDocument]:
+        """What counts of it: what was reversed beside a live document is out of the way."""
         document = self._document
-        return await look_up(self._session, self._interface, document.kind, [document.external_id], self._company)
+        found = await look_up(self._session, self._interface, document.kind, [document.external_id], self._company)
+        return standing(found)
 
     def _not_shown(self) -> Answer:
         external_id = self._document.external_id

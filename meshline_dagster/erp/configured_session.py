@@ -1,6 +1,7 @@
 """One configured ERP on the wire: every request shows who we are, every answer is understood as configured."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from yarl import URL
@@ -14,6 +15,8 @@ from meshline_dagster.erp.http import NETWORK_ERRORS, HttpClient
 from meshline_dagster.erp.rest_answers import no_answer
 
 __all__ = ["Session"]
+
+_NOT_THERE = frozenset({404, 410})
 
 
 class Session:
@@ -66,12 +69,15 @@ class Session:
         except NETWORK_ERRORS as error:
             return no_answer(error)
 
-    async def ask(self, sent: Sent) -> Any:
-        """A request that changes nothing in the ERP: the decoded answer. Raises as :meth:`answer`."""
-        return (await self.answer(sent)).body
+    async def ask(self, sent: Sent, *, absent: bool = False) -> Any:
+        """A request that changes nothing in the ERP: the decoded answer. Arguments and errors as of :meth:`answer`."""
+        return (await self.answer(sent, absent=absent)).body
 
-    async def answer(self, sent: Sent) -> Reply:
+    async def answer(self, sent: Sent, *, absent: bool = False) -> Reply:
         """The same with its headers.
+
+        Args:
+            absent: that there is no such thing, in JSON, is an answer without a body, and no error.
 
         Raises:
             TransientError, AuthError, SourceError: there is none.
@@ -81,6 +87,8 @@ class Session:
         except NETWORK_ERRORS as error:
             text = f"{self._base_url}{sent.path} gave no answer: {type(error).__name__}: {error}"
             raise TransientError(text) from error
+        if absent and reply.status in _NOT_THERE and reply.means == "rejected":
+            return replace(reply, body=None)
         failed: MeshlineError | None = as_error(reply, f"{sent.method} {sent.path}")
         if failed is not None:
             raise failed

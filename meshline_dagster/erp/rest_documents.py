@@ -40,6 +40,8 @@ def from_json(kind: DocumentKind, shown: Mapping[str, Any]) -> ErpDocument:
     """
     is_accounting = kind in ACCOUNTING_KINDS
     day = shown.get(_DAYS.get(kind, "order_date"))
+    document_date = None if day is None else date.fromisoformat(day)
+    is_order = kind is DocumentKind.SALES_ORDER
     return ErpDocument(
         kind=kind,
         erp_id=str(shown["id"]),
@@ -51,11 +53,13 @@ def from_json(kind: DocumentKind, shown: Mapping[str, Any]) -> ErpDocument:
         customer=shown.get("customer"),
         currency=shown.get("currency"),
         amount=Decimal(shown.get("amount", "0")),
-        document_date=None if day is None else date.fromisoformat(day),
+        document_date=document_date,
         lines=tuple(_line(line) for line in shown.get("lines", ())),
         reverses=shown.get("invoice") if kind is DocumentKind.CREDIT_NOTE else None,
         order=shown.get("order") if is_accounting else None,
         pays=shown.get("invoice") if kind is DocumentKind.PAYMENT else None,
+        po_number=shown["po_number"] or "" if is_order and "po_number" in shown else None,
+        order_date=document_date if is_order else None,
         raw=shown,
     )
 

@@ -53,6 +53,7 @@ def order_from_row(row: Mapping[str, Any]) -> ErpDocument:
         currency=(row["currency."] or {}).get("code"),
         amount=Decimal(row["untaxed_amount"] or 0),
         document_date=row["sale_date"],
+        po_number=row["reference"] or "",  # but no order_date: an amendment cannot change a sale's
         lines=tuple(_line(line) for line in row["lines."] or [] if line["type"] == "line" and line["quantity"]),
         raw={"state": row["state"]},
     )

@@ -1,5 +1,6 @@
 """The reconcile assets: what the source says against what the ERP holds, after the read-back."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -8,8 +9,12 @@ import dagster as dg
 
 from meshline_dagster.core.documents import REVERSE
 from meshline_dagster.core.duplicates import Doubled
-from meshline_dagster.core.errors import ConfigError
+from meshline_dagster.core.errors import ConfigError, MeshlineError
+from meshline_dagster.crm.poll import re_extract
+from meshline_dagster.delivery.deletions import Deleted, DeletedFeed, deleted_documents
 from meshline_dagster.delivery.duplicates import settle_duplicates
+from meshline_dagster.delivery.readback import ErpFeed
+from meshline_dagster.erp.protocol import ErpWriter
 from meshline_dagster.orchestration.connect import FeedSpec, connect_writer
 from meshline_dagster.orchestration.dbt_events import DbtStep
 from meshline_dagster.orchestration.derive import LOCK_WAIT, WAREHOUSE_POOL
@@ -52,12 +57,44 @@ def reconcile_assets(settings: SyncSettings, feeds: Sequence[FeedSpec]) -> dg.As
             create_landing_views(connection, files)
             write_billing_terms(connection, settings.billing_terms(datetime.now(UTC)))
             step = DbtStep(reconcile_args(), path)
+            if step.result.success and _land_deletions(context, settings, meshline, doubled_documents(connection)):
+                with meshline.store().write() as ops:
+                    files = source_files(ops, zone, feeds, settings.destination.name, after=build.landing_to)
+                create_landing_views(connection, files)
+                step = DbtStep(reconcile_args(), path)
             if step.result.success:
                 publish(connection, meshline.published_path, build_id=build.id, names=RECONCILED)
                 _settle_duplicates(settings, meshline, doubled_documents(connection), actor=context.run.run_id)
         yield from step.report(context)
 
     return _reconcile
+
+
+def _land_deletions(
+    context: dg.AssetExecutionContext, settings: SyncSettings, meshline: MeshlineResource, doubled: Sequence[Doubled]
+) -> bool:
+    """Ask the ERP whether what stands twice is still there, and land what is not. Returns whether anything was."""
+    if not doubled:
+        return False
+    writer, now = connect_writer(settings), datetime.now(UTC)
+    try:
+        gone = asyncio.run(_ask(writer, doubled, now))
+    except MeshlineError as error:
+        context.log.warning("%s was not asked whether its duplicates are still there: %s", writer.name, error)
+        return False
+    for kind in dict.fromkeys(one.kind for one in gone):
+        feed = DeletedFeed(ErpFeed(writer, kind), [one for one in gone if one.kind is kind], now=now)
+        store, zone, origin = meshline.store(), meshline.zone(), settings.origin_instant
+        re_extract(store, zone, feed, feed.window, run_id=context.run.run_id, origin=origin)
+    return bool(gone)
+
+
+async def _ask(writer: ErpWriter, doubled: Sequence[Doubled], now: datetime) -> list[Deleted]:
+    await writer.open()
+    try:
+        return await deleted_documents(writer, doubled, now=now)
+    finally:
+        await writer.aclose()
 
 
 def _settle_duplicates(

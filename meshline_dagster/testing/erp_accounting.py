@@ -12,7 +12,6 @@ from meshline_dagster.testing.erp_control import (
     ErpControl,
     ErpFixtures,
     find_one,
-    need,
     need_operation,
     post_one,
     read_ours,
@@ -20,6 +19,7 @@ from meshline_dagster.testing.erp_control import (
     settle,
 )
 from meshline_dagster.testing.erp_documents import Line, Sample
+from meshline_dagster.testing.erp_repetition import check_made_once, made_without_an_answer
 
 __all__ = ["ErpAccountingConformance"]
 
@@ -54,26 +54,11 @@ class ErpAccountingConformance(ErpFixtures):
 
     def test_one_key_twice_makes_one_invoice(self, control: ErpControl, ordered: Document) -> None:
         """By the ERP's own memory of keys, or because the external id is taken."""
-        capabilities = control.writer().capabilities
-        if not (capabilities.native_idempotency or capabilities.unique_external_id):
-            pytest.skip("this ERP takes everything twice: the engine looks up before it repeats a request")
-
-        async def work(writer: ErpWriter) -> tuple[list[Answer], list[ErpDocument]]:
-            return await settle(writer, ordered, ordered), await find_one(writer, ordered)
-
-        answers, [found] = run(control.writer(), work)
-        assert {answer.erp_id for answer in answers} == {found.erp_id}
+        check_made_once(control, ordered)
 
     def test_an_invoice_whose_answer_is_lost_is_there_once(self, control: ErpControl, ordered: Document) -> None:
         """A look-up shows it, so that nobody has to send it again."""
-        need(control, "lose_answer")
-
-        async def work(writer: ErpWriter) -> tuple[Answer, list[ErpDocument]]:
-            control.lose_next_answer()
-            return await post_one(writer, ordered), await find_one(writer, ordered)
-
-        answer, [found] = run(control.writer(), work)
-        assert answer.outcome is Outcome.UNKNOWN
+        found = made_without_an_answer(control, ordered)
         assert difference(_INVOICE, ordered.payload, found) is None
 
     def test_an_invoice_of_an_unknown_order_is_rejected(
@@ -118,16 +103,8 @@ class ErpAccountingConformance(ErpFixtures):
         self, control: ErpControl, sample: Sample, lines: list[Line], ordered: Document
     ) -> None:
         """As for an invoice."""
-        need(control, "lose_answer")
         note = sample.credit_note(1, [(1, lines[0]), (2, lines[1])], of=ordered)
-
-        async def work(writer: ErpWriter) -> tuple[Answer, list[ErpDocument]]:
-            await settle(writer, ordered)
-            control.lose_next_answer()
-            return await post_one(writer, note), await find_one(writer, note)
-
-        answer, [found] = run(control.writer(), work)
-        assert answer.outcome is Outcome.UNKNOWN
+        found = made_without_an_answer(control, note, ordered)
         assert difference(_CREDIT_NOTE, note.payload, found) is None
 
     def test_no_more_is_credited_than_was_invoiced(

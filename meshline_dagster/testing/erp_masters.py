@@ -9,7 +9,6 @@ from meshline_dagster.testing.erp_control import (
     ErpControl,
     ErpFixtures,
     find_one,
-    need,
     need_operation,
     post_one,
     read_ours,
@@ -17,6 +16,7 @@ from meshline_dagster.testing.erp_control import (
     settle,
 )
 from meshline_dagster.testing.erp_documents import Line, Sample
+from meshline_dagster.testing.erp_repetition import check_made_once, made_without_an_answer
 
 __all__ = ["ErpMasterConformance"]
 
@@ -52,27 +52,11 @@ class ErpMasterConformance(ErpFixtures):
 
     def test_one_key_twice_makes_one_master(self, control: ErpControl, master: Document) -> None:
         """By the ERP's own memory of keys, or because the external id is taken."""
-        capabilities = control.writer().capabilities
-        if not (capabilities.native_idempotency or capabilities.unique_external_id):
-            pytest.skip("this ERP takes everything twice: the engine looks up before it repeats a request")
-
-        async def work(writer: ErpWriter) -> tuple[list[Answer], list[ErpDocument]]:
-            return await settle(writer, master, master), await find_one(writer, master)
-
-        answers, [found] = run(control.writer(), work)
-        assert {answer.erp_id for answer in answers} == {found.erp_id}
+        check_made_once(control, master)
 
     def test_a_master_whose_answer_is_lost_is_there_once(self, control: ErpControl, master: Document) -> None:
         """A look-up shows it, so that nobody has to send it again."""
-        need(control, "lose_answer")
-
-        async def work(writer: ErpWriter) -> tuple[Answer, list[ErpDocument]]:
-            control.lose_next_answer()
-            return await post_one(writer, master), await find_one(writer, master)
-
-        answer, found = run(control.writer(), work)
-        assert answer.outcome is Outcome.UNKNOWN
-        assert len(found) == 1
+        assert made_without_an_answer(control, master).external_id == master.external_id
 
     def test_a_master_belongs_to_the_erp_once_it_is_there(self, control: ErpControl, master: Document) -> None:
         """No change of it is declared."""

@@ -25,7 +25,8 @@ class ErpOwnershipConformance(ErpFixtures):
         self, control: ErpControl, sample: Sample, lines: list[Line]
     ) -> None:
         """After a creation and after an amendment: else each further amendment would wait for a person."""
-        first, second = sample.order(1, lines), sample.order(1, [(control.skus[1], "3", "7.77")], version=2)
+        first, again = sample.order(1, lines, po_number="PO-1"), sample.order(1, lines, version=3, po_number="PO-3")
+        second = sample.order(1, [(control.skus[1], "3", "7.77")], version=2, po_number="PO-2", order_date="2017-04-03")
         third = sample.order(1, lines, version=3, operation="cancel")
         need_operation(control, second)
 
@@ -38,6 +39,7 @@ class ErpOwnershipConformance(ErpFixtures):
         [created], [amended] = run(control.writer(), work)
         assert foreign_changes(first.payload, second.payload, created) == ()
         assert foreign_changes(second.payload, third.payload, amended) == ()
+        assert foreign_changes(second.payload, again.payload, amended) == ()
         assert {one.field for one in foreign_changes(first.payload, first.payload, amended)} >= {"amount"}
         assert erp_state(created) != erp_state(amended)
 

@@ -12,7 +12,6 @@ from meshline_dagster.testing.erp_control import (
     ErpControl,
     ErpFixtures,
     find_one,
-    need,
     need_operation,
     post_one,
     read_ours,
@@ -20,6 +19,7 @@ from meshline_dagster.testing.erp_control import (
     settle,
 )
 from meshline_dagster.testing.erp_documents import Line, Sample
+from meshline_dagster.testing.erp_repetition import check_made_once, made_without_an_answer
 
 __all__ = ["ErpPaymentConformance"]
 
@@ -71,26 +71,11 @@ class ErpPaymentConformance(ErpFixtures):
 
     def test_one_key_twice_makes_one_payment(self, control: ErpControl, paid: Document) -> None:
         """By the ERP's own memory of keys, or because the external id is taken."""
-        capabilities = control.writer().capabilities
-        if not (capabilities.native_idempotency or capabilities.unique_external_id):
-            pytest.skip("this ERP takes everything twice: the engine looks up before it repeats a request")
-
-        async def work(writer: ErpWriter) -> tuple[list[Answer], list[ErpDocument]]:
-            return await settle(writer, paid, paid), await find_one(writer, paid)
-
-        answers, [found] = run(control.writer(), work)
-        assert {answer.erp_id for answer in answers} == {found.erp_id}
+        check_made_once(control, paid)
 
     def test_a_payment_whose_answer_is_lost_is_there_once(self, control: ErpControl, paid: Document) -> None:
         """A look-up shows it, so that nobody has to send it again."""
-        need(control, "lose_answer")
-
-        async def work(writer: ErpWriter) -> tuple[Answer, list[ErpDocument]]:
-            control.lose_next_answer()
-            return await post_one(writer, paid), await find_one(writer, paid)
-
-        answer, [found] = run(control.writer(), work)
-        assert answer.outcome is Outcome.UNKNOWN
+        found = made_without_an_answer(control, paid)
         assert difference(_PAYMENT, paid.payload, found) is None
 
     @pytest.mark.parametrize("field", ["customer", "invoice"])

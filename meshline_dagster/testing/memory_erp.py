@@ -7,7 +7,7 @@ for it.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -200,6 +200,8 @@ class MemoryErp:
             reverses=payload.get("invoice") if document.kind is DocumentKind.CREDIT_NOTE else None,
             pays=payload.get("invoice") if document.kind is DocumentKind.PAYMENT else None,
             order=payload.get("order"),
+            po_number=payload["po_number"] or "" if "po_number" in payload else None,
+            order_date=date.fromisoformat(payload["order_date"]) if payload.get("order_date") else None,
         )
 
 

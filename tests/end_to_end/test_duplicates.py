@@ -1,8 +1,10 @@
 """An ERP that takes everything twice and acts too late: two documents, found by read-back, one taken back when finance has approved it."""
 
 import json
+import sqlite3
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -50,8 +52,8 @@ def queue(place):
     return [json.loads(line) for line in shown.splitlines()]
 
 
-def test_a_late_commit_makes_two_documents_and_an_approval_leaves_one(careless):
-    place = careless
+def entered_twice(place):
+    """The external id of an order that the ERP holds twice, because it acted later than it promises."""
     late = {"fault": "late_commit", "path": "sales-orders", "at": [1], "seconds": BEYOND_SETTLE_AFTER}
     place.faults(late)
     assert place.run().success
@@ -59,6 +61,12 @@ def test_a_late_commit_makes_two_documents_and_an_approval_leaves_one(careless):
     while max(live_orders(place).values()) < 2 and time.monotonic() < deadline:
         time.sleep(0.2)
     [external_id] = [name for name, count in live_orders(place).items() if count > 1]
+    return external_id
+
+
+def test_a_late_commit_makes_two_documents_and_an_approval_leaves_one(careless):
+    place = careless
+    external_id = entered_twice(place)
 
     checks = place.run("crm_to_erp_checks", mode=None)
     assert checks.success
@@ -87,3 +95,21 @@ def test_a_late_commit_makes_two_documents_and_an_approval_leaves_one(careless):
     journal = place.oracle()["journal"]
     assert place.run().success
     assert place.oracle()["journal"] == journal
+
+
+def test_a_duplicate_that_somebody_deletes_in_the_erp_resolves_its_exception(careless, tmp_path):
+    """No list of changes shows a deletion: it is asked for, and everything that counted the document follows."""
+    place = careless
+    external_id = entered_twice(place)
+    assert place.run("crm_to_erp_checks", mode=None).success
+    assert [one["code"] for one in queue(place) if one["code"] == "duplicate"] == ["duplicate"]
+    with closing(sqlite3.connect(tmp_path / "careless.db", isolation_level=None)) as erp:
+        newest = "select max(seq) from document where kind = 'sales_order' and external_id = ?"
+        erp.execute(f"delete from document where seq = ({newest})", [external_id])
+    assert live_orders(place)[external_id] == 1
+    time.sleep(BEYOND_SETTLE_AFTER)
+    assert place.run("crm_to_erp_checks", mode=None).success
+    assert not [one for one in queue(place) if one["code"] == "duplicate"]
+    status = place.status()
+    assert (status["duplicates_in_erp"], status["parity"]) == (0, 1.0)
+    assert place.command("approvals", "list", "--json").stdout == ""

@@ -1,7 +1,7 @@
 """What somebody changed in the ERP is not overwritten by an amendment before a person has seen it."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
@@ -124,6 +124,34 @@ def test_a_cancellation_is_held_as_well_and_another_customer_is_a_change(ops):
     assert post(ops, erp, order(1), order(2), *cancelled).outcomes == {"changed_in_erp": 2}
     assert {one.status for one in erp.documents[ORDER]} == {"open"}
     assert sorted(item.detail.split(":")[0] for item in open_items(ops)) == ["amount", "customer"]
+
+
+def with_number(row, number, day="2017-04-01"):
+    return replace(row, payload={**row.payload, "po_number": number, "order_date": day})
+
+
+@pytest.mark.parametrize("owner", [None, Owner.ERP, Owner.CREATE_ONLY])
+def test_a_customers_number_that_somebody_entered_is_not_overwritten_unseen(ops, owner):
+    owners = Ownership({} if owner is None else {"po_number": owner})
+    erp, first, second = MemoryErp(), with_number(order(1), "P1"), with_number(order(1, version=2, amount="20"), "P1")
+    post(ops, erp, first, ownership=owners)
+    change(erp, po_number="P9")
+    outcomes = post(ops, erp, first, second, ownership=owners).outcomes
+    assert outcomes == ({"changed_in_erp": 1} if owner is None else {"updated": 1})
+    told = ["po_number: we posted P1; the ERP has P9; this state says P1"]
+    assert [item.detail for item in open_items(ops)] == (told if owner is None else [])
+
+
+def test_a_late_state_of_ours_with_another_number_is_no_change(ops):
+    erp = MemoryErp()
+    old, new = with_number(order(1), "P1"), with_number(order(1, version=2, amount="20"), "P2", "2017-04-02")
+    post(ops, erp, old)
+    post(ops, erp, old, new)
+    [line] = erp.documents[ORDER][0].lines
+    late = replace(line, amount=Decimal(10), unit_price=Decimal(10))
+    change(erp, event_id=old.event_id, amount=Decimal(10), lines=(late,), po_number="P1", order_date=date(2017, 4, 1))
+    post(ops, erp, old, new, with_number(order(1, version=3, amount="30"), "P3"))
+    assert (amount_of(erp), open_items(ops)) == ("30", [])
 
 
 def test_ours_is_right_a_retry_overwrites_what_the_exception_told(ops, meshline):

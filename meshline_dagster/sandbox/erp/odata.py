@@ -22,6 +22,7 @@ from starlette.routing import Route
 from meshline_dagster.core.money import to_text
 from meshline_dagster.sandbox.erp.api import Erp, Handler, counted
 from meshline_dagster.sandbox.erp.bodies import Refused
+from meshline_dagster.sandbox.erp.database import document
 from meshline_dagster.sandbox.erp.operations import Call
 from meshline_dagster.sandbox.erp.pages import page
 
@@ -44,6 +45,7 @@ def odata_routes() -> list[Route]:
     return [
         Route("/oauth/token", counted(_token), methods=["POST"]),
         Route(base, counted(_guarded(_company))),
+        Route(f"{base}/{{path}}({{guid}})", counted(_guarded(_show))),
         Route(f"{base}/{{path}}({{guid}})", counted(_guarded(_change)), methods=["PATCH"]),
         Route(f"{base}/{{path}}({{guid}})/Microsoft.NAV.cancel", counted(_guarded(_cancel)), methods=["POST"]),
         Route(f"{base}/{{path}}", counted(_guarded(_create)), methods=["POST"]),
@@ -107,18 +109,28 @@ async def _write(erp: Erp, operation: str, request: Request, erp_id: str | None,
     return _json(_shown(erp, kind, reply.body, lines=True), reply.status)
 
 
-async def _matching(erp: Erp, request: Request) -> tuple[str, str]:
+async def _show(erp: Erp, request: Request) -> Response:
+    kind, row = _one(erp, request)
+    lines = request.query_params.get("$expand") == "salesOrderLines"
+    return _json(_shown(erp, kind, document(row), lines=lines), 200)
+
+
+def _one(erp: Erp, request: Request) -> tuple[str, Any]:
     kind, letter = _kind(request)
-    erp_id = f"{letter}{int(request.path_params['guid'].rsplit('-', 1)[-1])}"
-    row = erp.database.by_id(kind, erp_id)
+    row = erp.database.by_id(kind, f"{letter}{int(request.path_params['guid'].rsplit('-', 1)[-1])}")
     if row is None:
         raise Refused(404, "BadRequest_NotFound", f"there is no {kind} {request.path_params['guid']}")
+    return kind, row
+
+
+async def _matching(erp: Erp, request: Request) -> tuple[str, str]:
+    kind, row = _one(erp, request)
     given = request.headers.get("if-match")
     if given is None:
         raise Refused(428, "Request_PreconditionRequired", "a change needs If-Match")
     if given not in {"*", _etag(row["updated_at"])}:
         raise Refused(412, "Request_EntityChanged", "another user has already changed the record")
-    return kind, erp_id
+    return kind, document(row)["id"]
 
 
 async def _list(erp: Erp, request: Request) -> Response:
