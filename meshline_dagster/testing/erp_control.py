@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from decimal import Decimal
 from typing import Protocol, TypeVar
 
 import pytest
@@ -30,7 +31,7 @@ class ErpControl(Protocol):
     """An adopter's hold on the ERP behind a writer.
 
     Attributes:
-        can: which of ``lose_answer``, ``refuse_connection``, ``refuse_credentials``, ``refuse_skus``, ``show_name`` and
+        can: which of ``deliver``, ``lose_answer``, ``refuse_connection``, ``refuse_credentials``, ``refuse_skus``, ``show_name`` and
             ``show_po_number`` it has the means for.
         company: the id that ``company()`` must answer.
         currency: one that the company sells in; it has cents.
@@ -56,6 +57,10 @@ class ErpControl(Protocol):
 
     def lose_next_answer(self) -> None:
         """Let the ERP do what the next posting asks for, and the answer not arrive (``can`` has ``lose_answer``)."""
+        ...
+
+    def deliver(self, external_id: str, sku: str, quantity: Decimal) -> None:
+        """Have so much of a sales order's item be delivered in all, less what came back (``can`` has ``deliver``)."""
         ...
 
     def name_of(self, external_id: str) -> str:
