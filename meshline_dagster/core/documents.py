@@ -134,12 +134,17 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ErpLine:
-    """One open line as the ERP has it; on a credit note what it takes back, as positive numbers."""
+    """One open line as the ERP has it; on a credit note what it takes back, as positive numbers.
+
+    Attributes:
+        delivered: of an order's line, how much of the quantity the customer has got and not given back; None: the ERP does not tell.
+    """
 
     sku: str
     quantity: Decimal
     unit_price: Decimal
     amount: Decimal
+    delivered: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 What is invoiced less what is credited has to equal the last state of the order that the ERP holds, line by line. Whatever is missing to
 that is planned: credit notes against the invoices first, then the invoice. Rows that are planned count as done, so that planning the same
 ledger again plans nothing: a crash, a replay or a second run cannot bill twice. Where lines are billed by periods, the order counts as far as
-it is due by then (``core/invoice_schedule.py``).
+it is due by then (``core/invoice_schedule.py``); where it is invoiced as it is delivered, as far as it is (``core/invoice_delivery.py``).
 
 While it is open whether the ERP holds a newer state (it is dead, refused, or on its way), nothing is planned: that state may be the
 order's cancellation.
@@ -20,6 +20,7 @@ from typing import Any
 from meshline_dagster.core.billing import Bill, BilledLine, adjust, left_of, rebill
 from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
 from meshline_dagster.core.identity import external_id, fingerprint, follow_up_id
+from meshline_dagster.core.invoice_delivery import Delivered, delivered_lines
 from meshline_dagster.core.invoice_schedule import BillingSchedule, Due, due_by
 from meshline_dagster.core.ledger import CLOSED_IN_ERP, PostingState
 from meshline_dagster.core.money import to_text
@@ -51,11 +52,14 @@ class Amendments(StrEnum):
 
 
 class InvoiceTrigger(StrEnum):
-    """The day from which an order is invoiced: that of its booking, or the first on which one of its lines starts; or each line by periods."""
+    """The day from which an order is invoiced: that of its booking, or the first on which one of its lines starts; or each line by periods, or as it is
+    delivered.
+    """
 
     BOOKING = "booking"
     START = "start"
     SCHEDULE = "schedule"
+    DELIVERY = "delivery"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +143,15 @@ def rows_that_count(rows: Sequence[BillingRow]) -> tuple[BillingRow | None, list
     return max(reversed(states), key=lambda row: row.event_time, default=None), standing
 
 
-def plan_follow_ups(entity_key: str, rows: Sequence[BillingRow], policy: BillingPolicy, *, today: date) -> FollowUps:
+def plan_follow_ups(
+    entity_key: str, rows: Sequence[BillingRow], policy: BillingPolicy, *, today: date, delivered: Delivered = ()
+) -> FollowUps:
     """Compare what is billed with the last state of the order that the ERP holds.
 
     Args:
         rows: every ledger row of the entity, oldest first within a kind.
         today: becomes the documents' accounting date, unless its period is closed: then it is kept as the original date.
+        delivered: what the ERP tells of the order, where it is invoiced as it is delivered.
     """
     order, standing = rows_that_count(rows)
     if order is None:
@@ -159,7 +166,7 @@ def plan_follow_ups(entity_key: str, rows: Sequence[BillingRow], policy: Billing
         return FollowUps()
     if order.payload["status"] == "open" and not invoices and day is not None and day > today:
         return FollowUps(due_on=day)
-    due = _due(order.payload, policy, today)
+    due = _due(order.payload, policy, today, delivered)
     bill = _bill(order, left, due.lines, invoices, policy)
     if bill.is_negative:
         return FollowUps(due_on=due.next_on, negative=True)
@@ -171,10 +178,12 @@ def plan_follow_ups(entity_key: str, rows: Sequence[BillingRow], policy: Billing
     return FollowUps((*credited, *([writer.invoice(bill.lines)] if bill.lines else [])), due.next_on)
 
 
-def _due(payload: Mapping[str, Any], policy: BillingPolicy, today: date) -> Due:
+def _due(payload: Mapping[str, Any], policy: BillingPolicy, today: date, delivered: Delivered = ()) -> Due:
     """What the order wants on invoices, from the day on which it is invoiced at all."""
     if payload["status"] != "open":
         return Due()
+    if policy.trigger is InvoiceTrigger.DELIVERY:
+        return Due(delivered_lines(payload, delivered))
     return Due(tuple(payload["lines"])) if policy.schedule is None else due_by(payload, policy.schedule, today)
 
 
@@ -208,7 +217,9 @@ def _is_amended(
     standing: Sequence[Mapping[str, Any]],
     policy: BillingPolicy,
 ) -> bool:
-    """Whether the order has changed in what is invoiced of it: that more of it is due by now is no amendment."""
+    """Whether the order has changed in what is invoiced of it: that more of it is due, or delivered, by now is no amendment."""
+    if policy.trigger is InvoiceTrigger.DELIVERY and standing:
+        return bool(bill.credits)
     if policy.schedule is not None and standing:
         billed_on = max(date.fromisoformat(invoice["original_date"]) for invoice in standing)
         bill = adjust(left, _due(order.payload, policy, billed_on).lines, order.payload["currency"])
@@ -223,7 +234,7 @@ def _is_invoiced_elsewhere(payload: Mapping[str, Any], since: date | None) -> bo
 
 def _trigger_day(payload: Mapping[str, Any], trigger: InvoiceTrigger) -> date | None:
     """None when the order does not say, or is due by parts: then nothing keeps it from being invoiced."""
-    if trigger is InvoiceTrigger.SCHEDULE:
+    if trigger in {InvoiceTrigger.SCHEDULE, InvoiceTrigger.DELIVERY}:
         return None
     starts = [line["start"] for line in payload["lines"] if line.get("start")]
     if trigger is InvoiceTrigger.START and starts:

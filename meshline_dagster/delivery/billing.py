@@ -9,7 +9,13 @@ from sqlalchemy import Connection
 
 from meshline_dagster.core.documents import ACCOUNTING_KINDS
 from meshline_dagster.core.errors import GateError
-from meshline_dagster.core.followups import BillingPolicy, BillingRow, plan_follow_ups, rows_that_count
+from meshline_dagster.core.followups import (
+    BillingPolicy,
+    BillingRow,
+    InvoiceTrigger,
+    plan_follow_ups,
+    rows_that_count,
+)
 from meshline_dagster.core.identity import shard_of
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.delivery.findings import billing_trace_key, changed_finding, negative_finding
@@ -17,6 +23,7 @@ from meshline_dagster.delivery.options import DeliveryOptions
 from meshline_dagster.delivery.redating import let_redated_wait
 from meshline_dagster.erp.protocol import Capabilities
 from meshline_dagster.store.billing import billing_rows, kept_back, not_approved, put_off, refused_follow_ups
+from meshline_dagster.store.deliveries import deliveries_of
 from meshline_dagster.store.exceptions import raise_exceptions, resolve
 from meshline_dagster.store.ledger_writes import Change, change_states, insert_postings
 
@@ -69,6 +76,11 @@ def check_billing(options: DeliveryOptions, capabilities: Capabilities) -> None:
             f"{options.destination} cannot create {' or '.join(missing)} documents, which the policy "
             "`documents: order_and_invoice` needs: use `order_only`, or a writer that declares them"
         )
+    if options.billing.trigger is InvoiceTrigger.DELIVERY and not capabilities.tells_deliveries:
+        raise GateError(
+            f"{options.destination} does not tell what is delivered, which `invoice_trigger: delivery` needs: use booking, start or schedule, "
+            "or a writer that declares `tells_deliveries`"
+        )
 
 
 def plan_billing(connection: Connection, billings: Sequence[Billing], *, actor: str, now: datetime) -> None:
@@ -88,13 +100,19 @@ def plan_billing(connection: Connection, billings: Sequence[Billing], *, actor: 
     rows = billing_rows(connection, to, keys)
     changed = {key: row for key in keys if (row := _changed(rows[key])) is not None}
     left_alone = changed.keys() | kept_back(connection, keys)
-    plans = {key: plan_follow_ups(key, rows[key], policy, today=today) for key in keys if key not in left_alone}
+    put_off(connection, to, keys, [])  # before anything is read: a delivery that is told from now on asks again
+    told = deliveries_of(connection, to, keys) if policy.trigger is InvoiceTrigger.DELIVERY else {}
+    plans = {
+        key: plan_follow_ups(key, rows[key], policy, today=today, delivered=told.get(key, ()))
+        for key in keys
+        if key not in left_alone
+    }
     fresh = [new for plan in plans.values() for new in plan.insert]
     insert_postings(connection, to, fresh, shards=shards, actor=actor, now=now)
     let_redated_wait(connection, to, fresh, redated, actor=actor, now=now)
     waiting = [(key, shard_of(key, shards), plan.due_on) for key, plan in plans.items() if plan.due_on]
     waiting += [(key, shard_of(key, shards), today + timedelta(days=1)) for key in left_alone]
-    put_off(connection, to, keys, waiting)
+    put_off(connection, to, [key for key, *_ in waiting], waiting)
     findings = [changed_finding(to, key, row.event_id) for key, row in changed.items()]
     negative = {key: order for key, plan in plans.items() if plan.negative and (order := rows_that_count(rows[key])[0])}
     findings += [negative_finding(to, key, order) for key, order in negative.items()]

@@ -5,7 +5,7 @@ An ERP's change stamps are no watermark to trust (rows become visible after late
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -57,11 +57,21 @@ _ACCOUNTING_SCHEMA = pa.schema([*_SCHEMA, ("order_external_id", pa.string()), ("
 
 
 class ErpFeed:
-    """The documents of one kind as a :class:`~meshline_dagster.crm.protocol.Feed`."""
+    """The documents of one kind as a :class:`~meshline_dagster.crm.protocol.Feed`.
 
-    def __init__(self, writer: ErpWriter, kind: DocumentKind = DocumentKind.SALES_ORDER) -> None:
+    Args:
+        heed: called with each page before it lands. A poll that fails after it reads the page again.
+    """
+
+    def __init__(
+        self,
+        writer: ErpWriter,
+        kind: DocumentKind = DocumentKind.SALES_ORDER,
+        heed: Callable[[Sequence[ErpDocument]], None] = lambda _: None,
+    ) -> None:
         self._writer = writer
         self._kind = kind
+        self._heed = heed
 
     @property
     def name(self) -> str:
@@ -101,6 +111,7 @@ class ErpFeed:
         async for page in self._writer.read(self._kind, window.start):
             inside = [document for document in page if document.stamp < window.end]
             if inside:
+                self._heed(inside)
                 yield inside
 
 
@@ -119,6 +130,7 @@ def _row(document: ErpDocument) -> dict[str, object]:
                 "quantity": to_text(line.quantity),
                 "unit_price": to_text(line.unit_price),
                 "amount": to_text(line.amount),
+                **({} if line.delivered is None else {"delivered": to_text(line.delivered)}),
             }
             for line in document.lines
         ]

@@ -27,6 +27,7 @@ class Capabilities:
         request_timeout: seconds until a request without an answer counts as unknown.
         operations: the ``(kind, operation)`` pairs that it can bring about; others are rejected before a request. A kind that is only
             looked up stands there with ``find``. Who declares ``reverse`` for a kind is an :class:`ErpReverser`.
+        tells_deliveries: lines of sales orders say how much of them is delivered, and a delivery is a change that :meth:`ErpWriter.read` shows.
         books_batch_size: how many invoices or credit notes fit into one request, where that is less; None: as many as of anything.
     """
 
@@ -38,6 +39,7 @@ class Capabilities:
     request_timeout: float
     operations: frozenset[tuple[DocumentKind, str]]
     books_batch_size: int | None = None
+    tells_deliveries: bool = False
 
     def finds(self, kind: DocumentKind) -> bool:
         """Whether documents of this kind can be looked up: an adapter that can do nothing else with them declares ``find``."""

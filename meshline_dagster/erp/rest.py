@@ -84,6 +84,7 @@ class RestErpWriter:
             settle_after=settle_after,
             request_timeout=request_timeout,
             operations=OPERATIONS,
+            tells_deliveries=True,
         )
         self._open_client: HttpClient | None = None
 

@@ -82,4 +82,5 @@ def _line(shown: Mapping[str, Any]) -> ErpLine:
         quantity=Decimal(shown["quantity"]),
         unit_price=Decimal(shown["unit_price"]),
         amount=Decimal(shown["amount"]),
+        delivered=None if shown.get("delivered") is None else Decimal(shown["delivered"]),
     )

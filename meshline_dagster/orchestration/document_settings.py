@@ -13,7 +13,6 @@ from meshline_dagster.core.partials import PartialPolicy
 __all__ = ["DocumentSettings", "Documents"]
 
 _NEEDS = {
-    "delivery": "the ERP's deliveries to be read back",
     "milestone": "milestones of an order, with their dates and amounts, in the CRM's feeds",
 }
 
@@ -28,7 +27,7 @@ class Documents(StrEnum):
 def _known_trigger(value: Any) -> Any:
     if value in _NEEDS:
         raise ValueError(
-            f"{value} needs {_NEEDS[value]}, which this version does not have: use booking, start or schedule, or order_only and "
+            f"{value} needs {_NEEDS[value]}, which this version does not have: use booking, start, schedule or delivery, or order_only and "
             "let the ERP invoice"
         )
     return value
@@ -41,7 +40,7 @@ class DocumentSettings(BaseModel):
         documents: ``order_only`` leaves invoices to the ERP; ``order_and_invoice`` makes them, and credit notes.
         amendments: ``amend_in_place`` credits or invoices the difference; ``credit_and_rebill`` credits all and invoices anew.
         invoice_trigger: ``booking`` invoices from the order's date on, ``start`` from the first day on which one of its lines starts;
-            ``schedule`` invoices each line by the periods of its term.
+            ``schedule`` invoices each line by the periods of its term, ``delivery`` what the ERP says is delivered.
         billing_every: with ``schedule``, how long a period is. billed_in: whether it is invoiced on its first day (``advance``) or on the
             day after its last (``arrears``).
         invoices_from: orders booked before this day are invoiced elsewhere; required outside a sandbox.

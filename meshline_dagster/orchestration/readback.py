@@ -1,8 +1,12 @@
 """The read-back assets: the ERP's documents, landed like a feed, so that what we compare with is what the ERP says."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
 import dagster as dg
 
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import DocumentKind, ErpDocument
+from meshline_dagster.delivery.deliveries import heed_deliveries
 from meshline_dagster.delivery.readback import ErpFeed
 from meshline_dagster.orchestration.connect import connect_writer
 from meshline_dagster.orchestration.raw import landed_metadata, poll_feed, poll_metadata
@@ -41,7 +45,10 @@ def _read_back_asset(settings: SyncSettings, kind: DocumentKind, key: dg.AssetKe
         description=f"{_DESCRIPTIONS[kind]} as the ERP holds them, landed by the day on which they changed there.",
     )
     def _read_back(context: dg.AssetExecutionContext, meshline: MeshlineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster does not know the parameterised form
-        feed = ErpFeed(connect_writer(settings), kind)
+        def heed(documents: Sequence[ErpDocument]) -> None:
+            heed_deliveries(meshline.store(), settings.delivery(), documents, now=datetime.now(UTC))
+
+        feed = ErpFeed(connect_writer(settings), kind, heed)
         result = poll_feed(settings, meshline, feed, run_id=context.run.run_id)
         first, last = result.window.start.date(), result.window.end.date()
         return dg.MaterializeResult(metadata=poll_metadata(result) | landed_metadata(meshline, feed.name, first, last))

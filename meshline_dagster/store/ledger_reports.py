@@ -9,7 +9,7 @@ from meshline_dagster.core.documents import REVERSE, DocumentKind
 from meshline_dagster.core.ledger import OPEN_STATES, PostingState
 from meshline_dagster.store.bulk import among
 from meshline_dagster.store.exceptions import CLOSED
-from meshline_dagster.store.tables import attempt, exception_item, is_open, posting
+from meshline_dagster.store.tables import attempt, billing_due, delivered_order, exception_item, is_open, posting
 
 __all__ = [
     "attempts_of",
@@ -59,14 +59,25 @@ def entities_named(connection: Connection, identifier: str) -> list[str]:
 
 
 def waiting_visibly(connection: Connection, destination: str, entities: Sequence[str]) -> set[str]:
-    """Those of these entities that somebody has an open exception about, or of which something is on its way or held back."""
+    """Those of these entities that somebody has an open exception about, or of which something is on its way or held back; and those of which
+    the ERP has told of a delivery that the next run bills.
+    """
     asked = select(exception_item.c.entity_key).where(
         among(connection, exception_item.c.entity_key, entities), exception_item.c.status != CLOSED
     )
     opened = select(posting.c.entity_key).where(
         posting.c.destination == destination, is_open(posting), among(connection, posting.c.entity_key, entities)
     )
-    return set(connection.execute(asked).scalars()) | set(connection.execute(opened).scalars())
+    told = (
+        select(delivered_order.c.entity_key)
+        .join(
+            billing_due,
+            (billing_due.c.destination == delivered_order.c.destination)
+            & (billing_due.c.entity_key == delivered_order.c.entity_key),
+        )
+        .where(delivered_order.c.destination == destination, among(connection, delivered_order.c.entity_key, entities))
+    )
+    return {key for query in (asked, opened, told) for key in connection.execute(query).scalars()}
 
 
 def postings_in(

@@ -35,6 +35,7 @@ __all__ = [
     "breaker",
     "build",
     "counter",
+    "delivered_order",
     "exception_item",
     "feed_schema",
     "feed_state",
@@ -219,6 +220,17 @@ held_order = Table(
     "held_order",
     metadata,
     Column("entity_key", String(300), primary_key=True),
+)
+
+# What the ERP told last of one order's deliveries: JSON, a member for each line of which it tells. `stamp`: when the ERP's document changed.
+delivered_order = Table(
+    "delivered_order",
+    metadata,
+    Column("destination", String(60), primary_key=True),
+    Column("entity_key", String(300), primary_key=True),
+    Column("stamp", UtcDateTime, nullable=False),
+    Column("delivered", Text, nullable=False),
+    Column("told_at", UtcDateTime, nullable=False),
 )
 
 # One request, or one look-up, made for a posting. Rows are inserted before the request and closed once after it.

@@ -10,7 +10,7 @@ ERP that may be written to (a sandbox server, a throw-away database):
                 yield MyControl(server)
 
 A test whose means the control does not list in ``can`` is skipped, and says so; so are those about addresses, items, invoices, credit
-notes, payments and reversals where the writer does not declare them.
+notes, payments, reversals and deliveries where the writer does not declare them.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ from meshline_dagster.testing.erp_control import (
     run,
     settle,
 )
+from meshline_dagster.testing.erp_deliveries import ErpDeliveryConformance
 from meshline_dagster.testing.erp_documents import Line, Sample
 from meshline_dagster.testing.erp_failures import ErpFailureConformance
 from meshline_dagster.testing.erp_masters import ErpMasterConformance
@@ -55,6 +56,7 @@ class ErpWriterConformance(
     ErpAccountingConformance,
     ErpPaymentConformance,
     ErpReversalConformance,
+    ErpDeliveryConformance,
     ErpOwnershipConformance,
 ):
     """Subclass it, and give it a ``control``."""

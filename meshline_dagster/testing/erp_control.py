@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from decimal import Decimal
 from typing import Protocol, TypeVar
 
 import pytest
@@ -30,7 +31,7 @@ class ErpControl(Protocol):
     """An adopter's hold on the ERP behind a writer.
 
     Attributes:
-        can: which of ``hide_order``, ``lose_answer``, ``refuse_connection``, ``refuse_credentials``, ``refuse_skus``, ``show_name`` and
+        can: which of ``deliver``, ``hide_order``, ``lose_answer``, ``refuse_connection``, ``refuse_credentials``, ``refuse_skus``, ``show_name`` and
             ``show_po_number`` it has the means for.
         company: the id that ``company()`` must answer.
         currency: one that the company sells in; it has cents.
@@ -63,6 +64,10 @@ class ErpControl(Protocol):
 
         Only where the ERP takes two orders with one external id.
         """
+        ...
+
+    def deliver(self, external_id: str, sku: str, quantity: Decimal) -> None:
+        """Have so much of a sales order's item be delivered in all, less what came back (``can`` has ``deliver``)."""
         ...
 
     def name_of(self, external_id: str) -> str:

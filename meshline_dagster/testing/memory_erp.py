@@ -64,6 +64,7 @@ class MemoryErp:
     lag: float = 0.0
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     documents: dict[DocumentKind, list[ErpDocument]] = field(default_factory=dict)
+    delivered: dict[str, dict[str, Decimal]] = field(default_factory=dict)
     writes: list[Document] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -99,6 +100,26 @@ class MemoryErp:
             self.writes.append(document)
             return Answer(Outcome.CREATED, erp_id=made.erp_id)
         return self._change(document, have)
+
+    def deliver(self, external_id: str, sku: str, quantity: Decimal) -> None:
+        """Say how much of an item of an order is delivered in all, less what came back; of its other items, nothing unless it was said."""
+        self.delivered.setdefault(external_id, {})[sku] = quantity
+        orders = self.documents[DocumentKind.SALES_ORDER]
+        for place, one in enumerate(orders):
+            if one.external_id == external_id:
+                orders[place] = replace(one, lines=self._told(external_id, one.lines), stamp=self.clock())
+
+    def _told(self, external_id: str, lines: Sequence[ErpLine]) -> tuple[ErpLine, ...]:
+        """The lines with what is delivered of each, once anything is; the first of an item first."""
+        left = dict(self.delivered.get(external_id, {}))
+        if not left:
+            return tuple(lines)
+        told = []
+        for line in lines:
+            quantity = min(line.quantity, left.get(line.sku, Decimal(0)))
+            left[line.sku] = left.get(line.sku, Decimal(0)) - quantity
+            told.append(replace(line, delivered=quantity))
+        return tuple(told)
 
     def half_do(self, document: Document) -> None:
         """Leave a document behind without its lines."""
@@ -196,7 +217,7 @@ class MemoryErp:
             customer=payload["customer"],
             currency=payload["currency"],
             amount=Decimal(payload["amount"]),
-            lines=lines,
+            lines=self._told(document.external_id, lines) if document.kind is DocumentKind.SALES_ORDER else lines,
             reverses=payload.get("invoice") if document.kind is DocumentKind.CREDIT_NOTE else None,
             pays=payload.get("invoice") if document.kind is DocumentKind.PAYMENT else None,
             order=payload.get("order"),
@@ -227,6 +248,7 @@ class MemoryWriter:
             settle_after=timedelta(seconds=settle_after),
             request_timeout=timeout,
             operations=frozenset(pairs),
+            tells_deliveries=True,
         )
 
     @property

@@ -2,10 +2,12 @@
 -- Grain: an order and a currency in which it is to be billed, or in which the ERP has invoiced or credited it; or a document that names no
 -- order. Key: billing_id.
 -- Why: what the ERP has invoiced less what it has credited, against the order as the ERP holds it now: amounts ex tax. That is due_amount:
--- what the order is worth, or, where lines are billed by periods, what is due of it by today.
+-- what the order is worth, or, where lines are billed by periods, what is due of it by today; or what is
+-- delivered of it.
 --   duplicate     more than one active document under one external id
 --   billed        the difference is what is due; nothing for an order that is cancelled
---   not_due       nothing is invoiced, and the day from which the order is invoiced has not passed; or what was due by yesterday is
+--   not_due       nothing is invoiced, and nothing delivered, or the day from which the order is invoiced has not passed; or what was due by
+--                 yesterday is
 --   not_invoiced  nothing is invoiced, and that day has passed
 --   differs       the difference is something else, as while a document is still on its way
 --   no_order      the documents name no order of ours
@@ -66,7 +68,10 @@ billable as (
     select
         orders.external_id,
         coalesce(orders.erp_currency, 'XXX') as currency,
-        coalesce(scheduled.due_on, case when terms.invoice_trigger = 'start' then states.starts_on end, states.booked_on) as due_on
+        case
+            when terms.invoice_trigger <> 'delivery'
+                then coalesce(scheduled.due_on, case when terms.invoice_trigger = 'start' then states.starts_on end, states.booked_on)
+        end as due_on
     from orders
     cross join terms
     left join states using (event_id)
@@ -105,13 +110,18 @@ compared as (
         case when orders.erp_currency = together.currency then scheduled.next_due_on end as next_due_on,
         case when orders.erp_currency = together.currency then coalesce(orders.erp_amount, 0) else 0 end as order_amount,
         case
-            when orders.erp_currency = together.currency then coalesce(scheduled.due_amount, orders.erp_amount, 0) else 0
+            when orders.erp_currency = together.currency
+                then coalesce(scheduled.due_amount, delivered.due_amount, orders.erp_amount, 0)
+            else 0
         end as due_amount,
-        case when orders.erp_currency = together.currency then scheduled.due_before_amount end as due_before_amount
+        case
+            when orders.erp_currency = together.currency then coalesce(scheduled.due_before_amount, delivered.due_amount)
+        end as due_before_amount
     from together
     cross join terms
     left join orders on together.order_external_id = orders.external_id
     left join {{ ref('int_billing_schedule') }} as scheduled on orders.event_id = scheduled.event_id
+    left join {{ ref('int_billing_deliveries') }} as delivered on orders.external_id = delivered.external_id
     left join billable on together.order_external_id = billable.external_id and together.currency = billable.currency
 ),
 

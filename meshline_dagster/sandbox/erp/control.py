@@ -4,6 +4,8 @@
   replaces the plan; ``GET`` tells how often each rule struck; ``DELETE`` ends it
 - ``GET /control/oracle``: documents per kind and status, external ids that more than one document carries, money per currency,
   writes per operation; ``GET /control/journal``: every write, oldest first
+- ``POST /control/deliveries {external_id, lines: {number: quantity}}``: how much of a sales order's lines is delivered in all; of lines that
+  it leaves out what was said before, else nothing
 - ``GET /control/requests``: how many requests came, by method
 """
 
@@ -18,7 +20,9 @@ from starlette.routing import Route
 
 from meshline_dagster.core.money import to_text
 from meshline_dagster.sandbox.erp.api import Erp
+from meshline_dagster.sandbox.erp.bodies import Refused
 from meshline_dagster.sandbox.erp.database import Database
+from meshline_dagster.sandbox.erp.deliveries import deliver
 from meshline_dagster.sandbox.erp.faults import FaultPlan
 
 __all__ = ["control_routes"]
@@ -30,6 +34,7 @@ def control_routes() -> list[Route]:
         Route("/faults", _plan_faults, methods=["POST"]),
         Route("/faults", _read_faults),
         Route("/faults", _end_faults, methods=["DELETE"]),
+        Route("/deliveries", _deliver, methods=["POST"]),
         Route("/oracle", _oracle),
         Route("/journal", _journal),
         Route("/requests", _requests),
@@ -58,6 +63,18 @@ async def _read_faults(request: Request) -> JSONResponse:
 async def _end_faults(request: Request) -> JSONResponse:
     _erp(request).faults = FaultPlan()
     return JSONResponse({"rules": 0})
+
+
+async def _deliver(request: Request) -> JSONResponse:
+    try:
+        told = json.loads(await request.body())
+        lines = {str(number): to_text(Decimal(quantity)) for number, quantity in told["lines"].items()}
+        shown = await _erp(request).database.submit(lambda database: deliver(database, told["external_id"], lines))
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
+        return JSONResponse({"error": f"no delivery: {error!r}"}, 400)
+    except Refused as refused:
+        return JSONResponse(refused.body, refused.status)
+    return JSONResponse(shown)
 
 
 async def _requests(request: Request) -> JSONResponse:

@@ -14,6 +14,7 @@ from typing import Any
 from meshline_dagster.sandbox.erp.accounting import ACCOUNTING, check_document
 from meshline_dagster.sandbox.erp.bodies import Refused, check_address, check_customer, check_item, check_order
 from meshline_dagster.sandbox.erp.database import Database, document
+from meshline_dagster.sandbox.erp.deliveries import with_deliveries
 
 __all__ = ["Call", "Operations", "Profile", "Reply"]
 
@@ -119,6 +120,7 @@ class Operations:
         self._check(database, call.kind, body)
         if body["external_id"] != row["external_id"]:
             raise Refused(422, "invalid", "an external id never changes", field="external_id")
+        body = with_deliveries(body, json.loads(row["body"]))
         status = _status(call.kind, body)
         return Reply(
             200, database.write("replace", call.kind, body, status=status, request_key=call.key, seq=row["seq"])

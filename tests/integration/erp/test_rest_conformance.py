@@ -27,7 +27,15 @@ def order_of(url, external_id):
 
 class RestControl:
     can = frozenset(
-        {"lose_answer", "refuse_connection", "refuse_credentials", "refuse_skus", "show_name", "show_po_number"}
+        {
+            "deliver",
+            "lose_answer",
+            "refuse_connection",
+            "refuse_credentials",
+            "refuse_skus",
+            "show_name",
+            "show_po_number",
+        }
     )
     company = "sandbox-1"
     currency = "EUR"
@@ -51,6 +59,11 @@ class RestControl:
     def lose_next_answer(self):
         plan = [{"fault": "reset_after", "at": [1]}]
         httpx.post(f"{self.url}/control/faults", json={"plan": plan}).raise_for_status()
+
+    def deliver(self, external_id, sku, quantity):
+        [number] = [one["line"] for one in order_of(self.url, external_id)["lines"] if one["sku"] == sku]
+        told = {"external_id": external_id, "lines": {number: str(quantity)}}
+        httpx.post(f"{self.url}/control/deliveries", json=told).raise_for_status()
 
     def name_of(self, external_id):
         answer = httpx.get(
@@ -85,7 +98,7 @@ class TestRest(ErpWriterConformance):
 
 
 class MemoryControl:
-    can = frozenset({"lose_answer", "refuse_connection", "refuse_skus", "show_name"})
+    can = frozenset({"deliver", "lose_answer", "refuse_connection", "refuse_skus", "show_name"})
     company = "1"
     currency = "EUR"
     skus = SKUS
@@ -102,6 +115,9 @@ class MemoryControl:
     def lose_next_answer(self):
         left = [Fault.LOST_ANSWER]
         self.erp.faults = lambda _: left.pop() if left else None
+
+    def deliver(self, external_id, sku, quantity):
+        self.erp.deliver(external_id, sku, quantity)
 
     def name_of(self, external_id):
         assert self.erp.of(DocumentKind.CUSTOMER, external_id)

@@ -19,6 +19,7 @@ final as (
         event_id,
         currency,
         amount,
+        lines,
         {{ lines_text('lines') }} as lines_text
     from newest
     where not is_deleted and status <> 'cancelled'

@@ -1,0 +1,74 @@
+"""What of an order is to be on invoices where it is invoiced as it is delivered: pure arithmetic on lines and what the ERP tells of them.
+
+The ERP tells by item and unit price, as it names no lines of ours: what is delivered of a price goes to the order's lines in their order, to
+none more than it says. A line of which the ERP tells nothing (a service, a discount) is due once everything that it tells of is delivered.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from meshline_dagster.core.documents import ErpDocument
+from meshline_dagster.core.money import quantize, to_text
+
+__all__ = ["Delivered", "delivered_lines", "delivered_of"]
+
+Line = Mapping[str, Any]
+_Price = tuple[str, Decimal]
+Delivered = Sequence[Mapping[str, str]]
+"""What an ERP tells of an order: ``sku``, ``unit_price`` and ``delivered`` of each line of which it tells; numbers as decimal strings."""
+
+
+def delivered_of(document: ErpDocument) -> Delivered:
+    """What a sales order in the ERP tells of its deliveries; empty when that is nothing."""
+    return [
+        {"sku": line.sku, "unit_price": to_text(line.unit_price), "delivered": to_text(line.delivered)}
+        for line in document.lines
+        if line.delivered is not None
+    ]
+
+
+def delivered_lines(payload: Mapping[str, Any], delivered: Delivered) -> tuple[Line, ...]:
+    """The lines of an order as far as they are delivered, with the quantity's share of the amount.
+
+    Args:
+        payload: of a sales order.
+    """
+    left = _by_price(delivered)
+    told, rest = [], []
+    for line in payload["lines"]:
+        price = _price(line)
+        if price not in left:
+            rest.append(line)
+            continue
+        quantity = _at_most(left[price], Decimal(line["quantity"]))
+        left[price] -= quantity
+        told.append((line, quantity))
+    due = [_part(line, quantity, payload["currency"]) for line, quantity in told if quantity]
+    is_complete = bool(told) and all(quantity == Decimal(line["quantity"]) for line, quantity in told)
+    return (*due, *(rest if is_complete else ()))
+
+
+def _by_price(delivered: Iterable[Mapping[str, str]]) -> dict[_Price, Decimal]:
+    sums: dict[_Price, Decimal] = {}
+    for line in delivered:
+        price = _price(line)
+        sums[price] = sums.get(price, Decimal(0)) + Decimal(line["delivered"])
+    return sums
+
+
+def _price(line: Mapping[str, Any]) -> _Price:
+    return line["sku"], Decimal(line["unit_price"]).normalize()
+
+
+def _at_most(left: Decimal, ordered: Decimal) -> Decimal:
+    """Never more than is ordered, and nothing in the other direction."""
+    return max(Decimal(0), min(left, ordered)) if ordered >= 0 else min(Decimal(0), max(left, ordered))
+
+
+def _part(line: Line, quantity: Decimal, currency: str) -> Line:
+    ordered = Decimal(line["quantity"])
+    if quantity == ordered:
+        return line
+    amount = quantize(Decimal(line["amount"]) * quantity / ordered, currency)
+    return {**line, "quantity": to_text(quantity), "amount": to_text(amount)}
