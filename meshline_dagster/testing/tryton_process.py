@@ -65,7 +65,11 @@ class TrytonProcess:
         log = self._config.with_name(f"{self._database}.log")
         options = ["--bind", "127.0.0.1:0", "--workers", "1", "--threads", str(self._threads), "--keep-alive", "30"]
         command = [str(VENV / "bin" / "gunicorn"), *options, "--no-control-socket", "trytond.application:app"]
-        environment = {**tryton_environment(), "TRYTOND_CONFIG": str(self._config), "TRYTOND_DATABASE_NAMES": self._database}
+        environment = {
+            **tryton_environment(),
+            "TRYTOND_CONFIG": str(self._config),
+            "TRYTOND_DATABASE_NAMES": self._database,
+        }
         with log.open("wb") as output:
             self._guard = guarded(command, "QUIT", output=output, cwd=self._config.parent, env=environment)
         return _await_url(self._guard, log)
