@@ -2,13 +2,16 @@
 # This program is free software: you can redistribute it and/or modify it under the terms of the GNU General Public
 # License as published by the Free Software Foundation, either version 3 of the License, or (at your option) any later
 # version. It comes WITHOUT ANY WARRANTY. See <https://www.gnu.org/licenses/>.
-"""The account that delivery logs in with: sales, amendments, parties and invoices, and nothing else."""
+"""The account that delivery logs in with: sales, amendments, parties, products, and invoices, and nothing else."""
 
 from proteus import Model
 
 __all__ = ["create_user"]
 
-_GROUPS = ("Sales", "Sales Administrator", "Sale Amendment", "Party Administration", "Accounting")
+_GROUPS = (
+    *("Sales", "Sales Administrator", "Sale Amendment"),
+    *("Party Administration", "Product Administration", "Account Product Administration", "Accounting"),
+)
 
 
 def create_user(login, password, company):

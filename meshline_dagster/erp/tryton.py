@@ -16,29 +16,36 @@ from meshline_dagster.core.documents import (
 )
 from meshline_dagster.core.errors import ConfigError, MeshlineError, TransientError
 from meshline_dagster.erp.protocol import Capabilities
+from meshline_dagster.erp.tryton_addresses import addresses_by_external_id, post_addresses
 from meshline_dagster.erp.tryton_books import document_from_invoice
-from meshline_dagster.erp.tryton_customers import parties_by_code, post_customers
-from meshline_dagster.erp.tryton_documents import customer_from_row, order_from_row
+from meshline_dagster.erp.tryton_customers import customers_by_code, post_customers
+from meshline_dagster.erp.tryton_documents import order_from_row
 from meshline_dagster.erp.tryton_invoices import invoices_by_external_id, post_invoices
-from meshline_dagster.erp.tryton_items import items_by_code
+from meshline_dagster.erp.tryton_items import NewItems, items_by_code, post_items
 from meshline_dagster.erp.tryton_readback import read_pages
 from meshline_dagster.erp.tryton_reversals import reverse_orders, sales_by_id
 from meshline_dagster.erp.tryton_rpc import TrytonSession
 from meshline_dagster.erp.tryton_sales import post_orders, sales_by_external_id
 
-__all__ = ["OPERATIONS", "TrytonWriter"]
+__all__ = ["OPERATIONS", "NewItems", "TrytonWriter"]
 
-_CUSTOMER, _ORDER = DocumentKind.CUSTOMER, DocumentKind.SALES_ORDER
+_CUSTOMER, _ADDRESS, _ITEM, _ORDER = (
+    DocumentKind.CUSTOMER,
+    DocumentKind.ADDRESS,
+    DocumentKind.ITEM,
+    DocumentKind.SALES_ORDER,
+)
 _IDS_AT_ONCE = 500
 OPERATIONS = frozenset(
     {
-        (_CUSTOMER, "create"),
-        (DocumentKind.ITEM, "find"),
+        *((kind, "create") for kind in (_CUSTOMER, _ADDRESS, _ITEM)),
         *((_ORDER, how) for how in ("create", "amend", "cancel", REVERSE)),
     }
 )
 """What it can do without making invoices."""
 
+_MASTERS = {_CUSTOMER: customers_by_code, _ADDRESS: addresses_by_external_id, _ITEM: items_by_code}
+_POST = {_CUSTOMER: post_customers, _ADDRESS: post_addresses, **dict.fromkeys(ACCOUNTING_KINDS, post_invoices)}
 _INVOICING = frozenset((kind, "create") for kind in ACCOUNTING_KINDS)
 _EXTREF_FIELDS = ["external_id", "event_id"]
 
@@ -49,7 +56,8 @@ class TrytonWriter:
     Args:
         base_url: the server's address.
         database: the database's name.
-        user: one with the groups Sales, Sales Administrator, Sale Amendment and Party Administration.
+        user: one with the groups Sales, Sales Administrator, Sale Amendment and Party Administration, and to make items with the groups Product
+            Administration and Account Product Administration.
         password: its password.
         invoices: whether it makes invoices and credit notes; Tryton invoices the sales itself where it does not. Then the user needs the
             group Accounting, too.
@@ -61,6 +69,7 @@ class TrytonWriter:
         request_timeout: seconds until a request without an answer is unknown.
         settle_after: how long after a request's start Tryton may still commit it; longer than ``[request] timeout`` in its
             configuration.
+        new_items: what the CRM does not say of an item that is made.
 
     Raises:
         ConfigError: the company is no number.
@@ -80,11 +89,13 @@ class TrytonWriter:
         max_in_flight: int = 4,
         request_timeout: float = 120.0,
         settle_after: timedelta = timedelta(seconds=180),
+        new_items: NewItems | None = None,
     ) -> None:
         if not company.isdecimal():
             raise ConfigError(f"a Tryton company is named by its number, e.g. 1, not {company!r}")
         self._name = name
         self._invoices = invoices
+        self._new_items = new_items or NewItems()
         self._session = TrytonSession(base_url, database, user, password, int(company))
         self._capabilities = Capabilities(
             native_idempotency=False,
@@ -153,8 +164,9 @@ class TrytonWriter:
         kind = documents[0].kind
         if kind is _ORDER:
             return await self._post_orders(documents)
-        bring_about = post_customers if kind is _CUSTOMER else post_invoices
-        return await bring_about(self._session, documents)
+        if kind is _ITEM:
+            return await post_items(self._session, documents, self._new_items)
+        return await _POST[kind](self._session, documents)
 
     async def _post_orders(self, documents: Sequence[Document]) -> list[Answer]:
         """Reversals go by Tryton's id, the rest by external id."""
@@ -180,11 +192,8 @@ class TrytonWriter:
         found: dict[str, list[ErpDocument]] = {}
         for start in range(0, len(wanted), _IDS_AT_ONCE):
             ids = wanted[start : start + _IDS_AT_ONCE]
-            if kind is _CUSTOMER:
-                parties = await parties_by_code(self._session, ids)
-                found |= {code: [customer_from_row(row)] for code, row in parties.items()}
-            elif kind is DocumentKind.ITEM:
-                found |= await items_by_code(self._session, ids)
+            if kind in _MASTERS:
+                found |= await _MASTERS[kind](self._session, ids)
             elif kind in ACCOUNTING_KINDS:
                 invoices = await invoices_by_external_id(self._session, ids)
                 found |= {name: [document_from_invoice(row) for row in rows] for name, rows in invoices.items()}

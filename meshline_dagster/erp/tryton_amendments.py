@@ -12,6 +12,7 @@ from meshline_dagster.erp.tryton_values import WantedLine, WantedSale
 
 __all__ = ["amendment_lines", "emptying_lines"]
 
+_ADDRESSES = ("invoice_address", "shipment_address")
 _Row = Mapping[str, Any]
 
 
@@ -33,8 +34,12 @@ def _header_changes(row: _Row, wanted: WantedSale) -> list[dict[str, Any]]:
     changes: list[dict[str, Any]] = []
     party = wanted.header["party"]
     if row["party."]["id"] != party:
-        addresses = {name: wanted.header[name] for name in ("invoice_address", "shipment_address")}
+        addresses = {name: wanted.header[name] for name in _ADDRESSES}
         changes.append({"action": "party", "party": party, **addresses})
+    elif any(row[name] != wanted.header[name] for name in wanted.named_addresses):
+        kept = {name: row[name] for name in ("invoice_party", "shipment_party", *_ADDRESSES)}
+        named = {name: wanted.header[name] for name in wanted.named_addresses}
+        changes.append({"action": "party", "party": party, **kept, **named})
     term = wanted.header.get("payment_term")
     if term is not None and row["payment_term"] != term:
         changes.append({"action": "payment_term", "payment_term": term})

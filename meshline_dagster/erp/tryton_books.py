@@ -61,10 +61,13 @@ def dates_of(document: Document) -> dict[str, Any]:
     return {"invoice_date": day, "accounting_date": day}
 
 
-def invoice_values(document: Document, wanted: WantedSale, reversed_lines: Mapping[int, int]) -> dict[str, Any]:
+def invoice_values(
+    document: Document, wanted: WantedSale, sale: Mapping[str, Any], reversed_lines: Mapping[int, int]
+) -> dict[str, Any]:
     """For ``account.invoice``; the module ``extref`` fills in accounts and journal.
 
     Args:
+        sale: what it invoices, or what its invoice did: its customer's address there is the invoice's.
         reversed_lines: of a credit note, the invoice's lines by their number there.
 
     Raises:
@@ -81,8 +84,11 @@ def invoice_values(document: Document, wanted: WantedSale, reversed_lines: Mappi
             if values["reverses"] is None:
                 raise Refusal(f"the invoice has no line {told['invoice_line']}", f"lines[{place}].invoice_line")
         lines.append(values)
+    is_of_customer = (sale["party."] or {}).get("id") == wanted.header["party"]
+    address = {"invoice_address": sale["invoice_address"]} if is_of_customer and sale["invoice_address"] else {}
     return {
         **{name: wanted.header[name] for name in names if name in wanted.header},
+        **address,
         "type": "out",
         **dates_of(document),
         "reference": wanted.header.get("reference"),

@@ -17,6 +17,7 @@ SALE_FIELDS = [
     "state",
     "party.code",
     "payment_term",
+    *("invoice_party", "invoice_address", "shipment_party", "shipment_address"),
     "currency.code",
     "untaxed_amount",
     "sale_date",

@@ -20,6 +20,7 @@ from meshline_dagster.erp.tryton_books import (
     document_from_invoice,
     invoice_values,
 )
+from meshline_dagster.erp.tryton_documents import standing_rows
 from meshline_dagster.erp.tryton_masters import load_masters
 from meshline_dagster.erp.tryton_replies import Reply
 from meshline_dagster.erp.tryton_rpc import TrytonSession
@@ -96,7 +97,8 @@ async def _prepare(session: TrytonSession, works: Sequence[_Work]) -> None:
             _check_refers(work.document, orders, invoices)
             wanted = wanted_sale(payload, masters)
             lines = _lines_of(invoices.get(payload.get("invoice") or "", []))
-            work.values = invoice_values(work.document, wanted, lines) | {"company": session.company}
+            [sale, *_] = standing_rows(orders[payload["order"]])
+            work.values = invoice_values(work.document, wanted, sale, lines) | {"company": session.company}
         except Refusal as refusal:
             work.answer = Answer(Outcome.REJECTED, message=str(refusal), field=refusal.field)
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:

@@ -1,18 +1,18 @@
-"""What sales refer to, looked up by the names that we use: customers, items, taxes, payment terms, currencies, units.
+"""What sales refer to, looked up by the names that we use: customers, addresses, items, taxes, payment terms, currencies, units.
 
 Nothing is cached between deliveries; what an operator adds in Tryton is there for the next one.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from meshline_dagster.core.documents import Document
 from meshline_dagster.erp.tryton_rpc import TrytonSession
 
-__all__ = ["Item", "Masters", "Party", "find_parties", "load_masters"]
+__all__ = ["Item", "Masters", "Party", "find_parties", "load_masters", "price_places", "units_by_name"]
 
 _ANY_STATE = {"active_test": False}
 _PARTY_FIELDS = ["code", "name", "write_date", "create_date", "addresses.invoice", "addresses.delivery"]
@@ -45,6 +45,7 @@ class Masters:
         parties: by party code. items: by product code, only those that one product has.
         taxes: by tax name. terms: by name. currencies: by ISO code. units: by lower-case symbol and name.
         price_places: how many decimals a unit price may have.
+        addresses: by external id, only those that one address has.
     """
 
     parties: Mapping[str, Party]
@@ -54,6 +55,7 @@ class Masters:
     currencies: Mapping[str, int]
     units: Mapping[str, int]
     price_places: int
+    addresses: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def price_step(self) -> Decimal:
@@ -70,15 +72,15 @@ async def load_masters(session: TrytonSession, documents: Sequence[Document]) ->
     taxes = await session.rows("account.tax", own, ["name"])
     terms = await session.rows("account.invoice.payment_term", [], ["name"])
     currencies = await session.rows("currency.currency", [], ["code"])
-    units = await session.rows("product.uom", [], ["name", "symbol"])
     return Masters(
         parties=await find_parties(session, [code for payload in payloads if (code := payload.get("customer"))]),
         items={code: _item(rows[0]) for code, rows in _by("code", items).items() if len(rows) == 1},
         taxes=_ids("name", taxes),
         terms=_ids("name", terms),
         currencies=_ids("code", currencies),
-        units={key.lower(): unit["id"] for name in ("name", "symbol") for unit in units if (key := unit[name])},
-        price_places=await _price_places(session),
+        units=await units_by_name(session),
+        price_places=await price_places(session),
+        addresses=await _addresses(session, payloads),
     )
 
 
@@ -89,7 +91,20 @@ async def find_parties(session: TrytonSession, codes: Iterable[str]) -> dict[str
     return {row["code"]: _party(row) for row in rows}
 
 
-async def _price_places(session: TrytonSession) -> int:
+async def _addresses(session: TrytonSession, payloads: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    names = sorted({name for one in payloads for use in ("bill_to", "ship_to") if (name := one.get(use))})
+    rows = await session.rows("party.address", [["external_id", "in", names]], ["external_id"]) if names else []
+    return _ids("external_id", rows)
+
+
+async def units_by_name(session: TrytonSession) -> dict[str, int]:
+    """Units of measure by lower-case symbol and name. Raises as :meth:`TrytonSession.ask` does."""
+    units = await session.rows("product.uom", [], ["name", "symbol"])
+    return {key.lower(): unit["id"] for name in ("name", "symbol") for unit in units if (key := unit[name])}
+
+
+async def price_places(session: TrytonSession) -> int:
+    """How many decimals a price may have. Raises as :meth:`TrytonSession.ask` does."""
     fields = await session.ask("sale.line", "fields_get", ["unit_price"])
     digits = fields["unit_price"]["digits"]  # an expression of Tryton's, as JSON in a text: [null, 4]
     places = json.loads(digits)[1] if isinstance(digits, str) else digits[1]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from meshline_dagster.core.documents import DocumentKind, ErpDocument
+from meshline_dagster.erp.tryton_addresses import ADDRESS_FIELDS, address_from_row
 from meshline_dagster.erp.tryton_books import INVOICE_FIELDS, document_from_invoice
 from meshline_dagster.erp.tryton_documents import PARTY_FIELDS, SALE_FIELDS, customer_from_row, order_from_row
 from meshline_dagster.erp.tryton_items import ITEM_FIELDS, item_from_row
@@ -19,12 +20,13 @@ __all__ = ["read_pages"]
 _INVOICE = ("account.invoice", INVOICE_FIELDS, document_from_invoice)
 _READ: dict[DocumentKind, tuple[str, list[str], Callable[[dict[str, Any]], ErpDocument]]] = {
     DocumentKind.CUSTOMER: ("party.party", PARTY_FIELDS, customer_from_row),
+    DocumentKind.ADDRESS: ("party.address", ADDRESS_FIELDS, address_from_row),
     DocumentKind.ITEM: ("product.product", ITEM_FIELDS, item_from_row),
     DocumentKind.SALES_ORDER: ("sale.sale", SALE_FIELDS, order_from_row),
     DocumentKind.INVOICE: _INVOICE,
     DocumentKind.CREDIT_NOTE: _INVOICE,
 }
-_OF_ALL_COMPANIES = frozenset({"party.party", "product.product"})
+_OF_ALL_COMPANIES = frozenset({"party.party", "party.address", "product.product"})
 _STAMPS_AT_ONCE = 5_000
 _PAGE = 200
 

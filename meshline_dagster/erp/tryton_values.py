@@ -13,10 +13,12 @@ from typing import Any
 from meshline_dagster.core.money import quantize
 from meshline_dagster.erp.tryton_masters import Item, Masters
 
-__all__ = ["Refusal", "WantedLine", "WantedSale", "wanted_sale"]
+__all__ = ["EACH", "Refusal", "WantedLine", "WantedSale", "wanted_sale"]
 
-_EACH = frozenset({"", "unit", "units", "each", "ea", "piece", "pcs"})
+EACH = frozenset({"", "unit", "units", "each", "ea", "piece", "pcs"})
 """Words for the unit that the product is sold in."""
+
+_ADDRESSES = {"invoice_address": "bill_to", "shipment_address": "ship_to"}
 
 
 class Refusal(Exception):  # noqa: N818 - it never leaves the writer
@@ -61,10 +63,16 @@ class WantedLine:
 
 @dataclass(frozen=True, slots=True)
 class WantedSale:
-    """One sale in Tryton's ids."""
+    """One sale in Tryton's ids.
+
+    Attributes:
+        named_addresses: which of the header's addresses the payload names; the others follow from the customer, and an amendment keeps
+            what the sale has.
+    """
 
     header: Mapping[str, Any]
     lines: tuple[WantedLine, ...]
+    named_addresses: frozenset[str] = frozenset()
 
     def line_values(self) -> list[dict[str, Any]]:
         """For ``sale.sale``'s lines."""
@@ -85,8 +93,8 @@ def wanted_sale(payload: Mapping[str, Any], masters: Masters) -> WantedSale:
         raise Refusal(f"unknown currency {payload['currency']}", "currency")
     header: dict[str, Any] = {
         "party": party.id,
-        "invoice_address": party.invoice_address,
-        "shipment_address": party.shipment_address,
+        **{name: getattr(party, name) for name in _ADDRESSES},
+        **(named := _named_addresses(payload, masters)),
         "currency": currency,
         "description": payload["order_number"],
     }
@@ -105,7 +113,18 @@ def wanted_sale(payload: Mapping[str, Any], masters: Masters) -> WantedSale:
     total = sum((Decimal(line["amount"]) for line in payload["lines"]), Decimal(0))
     if total != Decimal(payload["amount"]):
         raise Refusal(f"the lines sum to {total}, not to {payload['amount']}", "amount")
-    return WantedSale(header, lines)
+    return WantedSale(header, lines, frozenset(named))
+
+
+def _named_addresses(payload: Mapping[str, Any], masters: Masters) -> dict[str, int]:
+    named = {}
+    for name, member in _ADDRESSES.items():
+        address = payload.get(member)
+        if address and address not in masters.addresses:
+            raise Refusal(f"unknown address {address}: no address in use has this external id", member)
+        if address:
+            named[name] = masters.addresses[address]
+    return named
 
 
 def _line(place: int, line: Mapping[str, Any], currency: str, masters: Masters) -> WantedLine:
@@ -127,9 +146,9 @@ def _line(place: int, line: Mapping[str, Any], currency: str, masters: Masters) 
 
 def _unit(place: int, line: Mapping[str, Any], item: Item, masters: Masters) -> int:
     name = (line.get("uom") or "").strip().lower()
-    if name in masters.units and name not in _EACH:
+    if name in masters.units and name not in EACH:
         return masters.units[name]
-    if name not in _EACH:
+    if name not in EACH:
         raise Refusal(f"unknown unit {name}", f"lines[{place}].uom")
     return item.unit
 

@@ -68,7 +68,7 @@ def connect_writer(settings: SyncSettings) -> ErpWriter:
         return to.writer()
     if isinstance(to, RestDestination):
         return RestErpWriter(resolve(to.base_url), SecretStr(resolve(to.token)), name=to.name, profile=to.profile)
-    from meshline_dagster.erp.tryton import TrytonWriter  # noqa: PLC0415 - only for those who post to Tryton
+    from meshline_dagster.erp.tryton import NewItems, TrytonWriter  # noqa: PLC0415 - only for those who post to Tryton
 
     return TrytonWriter(
         resolve(to.base_url),
@@ -81,6 +81,7 @@ def connect_writer(settings: SyncSettings) -> ErpWriter:
         batch_size=to.batch_size,
         request_timeout=to.request_timeout_seconds,
         settle_after=timedelta(seconds=to.settle_after_seconds),
+        new_items=NewItems(to.item_category, to.item_type),
     )
 
 

@@ -155,6 +155,8 @@ class TrytonDestination(_Settings):
         batch_size: documents in one transaction.
         request_timeout_seconds: how long a batch may take until its outcome is unknown.
         settle_after_seconds: how long after that Tryton may still commit it; longer than ``[request] timeout`` in its configuration.
+        item_category: the account category of items that are made; left out, the only one that Tryton has.
+        item_type: whether they are shipped.
     """
 
     type: Literal["tryton"] = "tryton"
@@ -168,6 +170,8 @@ class TrytonDestination(_Settings):
     batch_size: int = Field(100, ge=1)
     request_timeout_seconds: float = Field(120.0, gt=0)
     settle_after_seconds: float = Field(180.0, ge=0)
+    item_category: str | None = None
+    item_type: Literal["goods", "service"] = "goods"
 
     @property
     def operations(self) -> frozenset[tuple[DocumentKind, str]]:

@@ -14,7 +14,14 @@ from tests.integration.erp.tryton_writers import writer_on
 pytest_plugins = ["tests.integration.erp.tryton_fixtures"]
 pytestmark = [pytest.mark.tryton, pytest.mark.slow]
 
-CONSTRAINED = ("sale_sale", "account_invoice")
+LAST_CALLS = (
+    "model.sale.sale.confirm",
+    "model.sale.amendment.validate_amendment",
+    "model.account.invoice.post",
+    "model.party.address.create",
+    "model.product.template.create",
+)
+CONSTRAINED = ("sale_sale", "account_invoice", "party_address", "product_template")
 
 
 class TrytonControl:
@@ -46,9 +53,7 @@ class TrytonControl:
         return writer_on(dataclasses.replace(self._company, password=SecretStr("not the password")))
 
     def lose_next_answer(self):
-        self._proxy.lose_next(
-            "model.sale.sale.confirm", "model.sale.amendment.validate_amendment", "model.account.invoice.post"
-        )
+        self._proxy.lose_next(*LAST_CALLS)
 
     def hide_order(self, external_id):
         rename = "update sale_sale set external_id = :new where external_id = :name"
