@@ -1,7 +1,9 @@
 """Fixtures of every test: the ops store on both of its databases."""
 
+import os
 import shutil
 import signal
+import sys
 from uuid import uuid4
 
 import pytest
@@ -9,6 +11,10 @@ from sqlalchemy import text
 
 from meshline_dagster.store.engine import open_store
 from meshline_dagster.testing.postgres import postgres_server
+
+# Hundreds of processes start in the tests: none of them may have to compile the package and the tests anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_configure():
