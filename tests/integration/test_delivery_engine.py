@@ -11,12 +11,10 @@ import pytest
 from sqlalchemy import select
 
 from meshline_dagster.core.documents import Document, DocumentKind
-from meshline_dagster.core.errors import GateError
 from meshline_dagster.core.identity import external_id
-from meshline_dagster.core.pauses import Scope
 from meshline_dagster.core.postings import OutboxRow
 from meshline_dagster.delivery.engine import deliver
-from meshline_dagster.delivery.options import DeliveryOptions, MissingMaster, Mode
+from meshline_dagster.delivery.options import DeliveryOptions, Mode
 from meshline_dagster.delivery.plan import plan
 from meshline_dagster.delivery.session import utc_now
 from meshline_dagster.delivery.shards import ShardLeases
@@ -25,7 +23,6 @@ from meshline_dagster.store.exceptions import exceptions
 from meshline_dagster.store.ledger_reports import ledger_summary
 from meshline_dagster.store.pauses import pause
 from meshline_dagster.store.tables import attempt, posting
-from meshline_dagster.store.verdicts import record_verdict
 from meshline_dagster.testing.memory_erp import Fault, MemoryErp, MemoryWriter
 
 START = datetime(2017, 4, 1, tzinfo=UTC)
@@ -237,55 +234,6 @@ def test_shadow_mode_sends_nothing_and_going_live_releases_what_was_shadowed(ops
     assert run(ops, MemoryWriter(erp)).outcomes == {"created": 2}
 
 
-def test_the_writer_refuses_while_a_verdict_stands_failed_and_says_which(ops):
-    with ops.write() as connection:
-        record_verdict(
-            connection,
-            "outbox",
-            "unique_ids",
-            passed=False,
-            detail="3 ids twice",
-            build_id=None,
-            now=datetime.now(UTC),
-        )
-    with pytest.raises(GateError, match="outbox / unique_ids: 3 ids twice"):
-        run(ops, MemoryWriter(MemoryErp()))
-
-
-def test_a_paused_destination_is_refused_and_the_refusal_names_who_paused_it(ops):
-    plan_rows(ops, [customer(), order(1)])
-    with ops.write() as connection:
-        pause(connection, Scope("memory"), actor="cli:controller", reason="month end", now=START)
-    erp = MemoryErp()
-    with pytest.raises(GateError, match=r"paused by cli:controller .*month end"):
-        run(ops, MemoryWriter(erp))
-    assert erp.writes == []
-
-
-def test_a_pause_in_the_middle_of_a_delivery_stops_it_before_the_next_pass(ops):
-    plan_rows(ops, [customer(), order(1)])
-
-    async def paused_while_the_customer_is_posted(document):
-        await asyncio.to_thread(pause_now, ops, Scope())
-
-    erp = MemoryErp(faults=paused_while_the_customer_is_posted)
-    with pytest.raises(GateError, match="paused"):
-        run(ops, MemoryWriter(erp))
-    assert [document.kind for document in erp.writes] == [DocumentKind.CUSTOMER]
-
-
-def test_live_outside_a_sandbox_needs_a_cutover_date(ops):
-    options = DeliveryOptions(destination="memory", company="1", mode=Mode.LIVE)
-    with pytest.raises(GateError, match="effective_from"):
-        run(ops, MemoryWriter(MemoryErp()), options)
-
-
-def test_another_company_than_the_pinned_one_is_refused(ops):
-    options = DeliveryOptions(destination="memory", company="2", mode=Mode.LIVE, sandbox=True)
-    with pytest.raises(GateError, match="pinned to '2'"):
-        run(ops, MemoryWriter(MemoryErp()), options)
-
-
 def test_an_outage_leaves_the_work_queued_with_one_alert_and_ends_by_itself(ops):
     erp = MemoryErp(faults=lambda _: Fault.UNREACHABLE)
     plan_rows(ops, [customer()] + [order(n) for n in range(3)])
@@ -330,46 +278,6 @@ def test_a_payload_that_somebody_changed_in_the_ledger_is_never_sent(ops, withou
     assert (item.code, item.priority) == ("fingerprint_conflict", "P1")
 
 
-MATCH = replace(OPTIONS, missing_customer=MissingMaster.EXCEPTION, patience=0.5)
-
-
-def test_a_customer_that_may_not_be_created_is_looked_for_and_its_orders_wait(ops):
-    erp = MemoryErp()
-    plan_rows(ops, [customer(), order(1), order(2)])
-    assert run(ops, MemoryWriter(erp), MATCH).outcomes == {"absent": 1}
-    assert erp.writes == []
-    with ops.read() as connection:
-        [item] = exceptions(connection)
-    assert (item.code, item.owner, item.priority) == ("missing_in_erp", "revops", "P2")
-    assert customer().external_id in item.title
-    assert "--kind party" in item.fix
-    erp.documents[DocumentKind.CUSTOMER] = [erp.build(document_of(customer()), "by-hand")]
-    later = datetime.now(UTC) + timedelta(minutes=6)
-    assert run(ops, MemoryWriter(erp), MATCH, clock=lambda: later).outcomes == {"exists": 1, "created": 2}
-    assert [document.kind for document in erp.writes] == [DocumentKind.SALES_ORDER] * 2
-    with ops.read() as connection:
-        assert exceptions(connection) == []
-
-
-def test_a_customer_that_stays_away_is_asked_for_again_however_often(ops):
-    erp = MemoryErp()
-    plan_rows(ops, [customer(), order(1)])
-    for minutes in range(0, 120, 6):
-        later = datetime.now(UTC) + timedelta(minutes=minutes)
-        assert run(ops, MemoryWriter(erp), MATCH, clock=lambda at=later: at).outcomes == {"absent": 1}
-    assert states(ops) == {"retry_due": 1, "planned": 1}
-
-
-def test_two_records_under_the_code_of_a_customer_go_to_a_person(ops):
-    erp = MemoryErp(unique=False)
-    erp.documents[DocumentKind.CUSTOMER] = [erp.build(document_of(customer()), name) for name in ("one", "two")]
-    plan_rows(ops, [customer(), order(1)])
-    run(ops, MemoryWriter(erp), MATCH)
-    with ops.read() as connection:
-        assert [item.code for item in exceptions(connection)] == ["exists_with_different_duplicate"]
-    assert erp.writes == []
-
-
 class DrippingWriter(MemoryWriter):
     """Its answers to look-ups never end."""
 
@@ -401,19 +309,6 @@ def test_an_erp_that_never_says_who_it_is_is_an_outage(ops):
     writer.drips = {"company"}
     plan_rows(ops, [customer()])
     assert run(ops, writer).outage
-
-
-def test_a_pause_in_the_middle_of_a_pass_lets_no_further_request_out(ops):
-    plan_rows(ops, [customer()] + [order(n) for n in range(30)])
-
-    async def paused_at_the_third(document):
-        if len(erp.writes) == 3:
-            await asyncio.to_thread(pause_now, ops, Scope("memory"))
-
-    erp = MemoryErp(faults=paused_at_the_third, latency=0.02)
-    with pytest.raises(GateError, match="paused"):
-        run(ops, MemoryWriter(erp, slots=1))
-    assert len(erp.writes) < 8
 
 
 def test_an_older_state_that_is_planned_while_a_newer_one_is_about_to_be_sent_goes_first(ops):

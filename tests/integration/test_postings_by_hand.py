@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from meshline_dagster.cli import app
 from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.errors import RefusedError
+from meshline_dagster.core.followups import BillingPolicy
 from meshline_dagster.delivery.session import utc_now
 from meshline_dagster.store import audit
 from meshline_dagster.store.exceptions import exceptions
@@ -185,6 +186,18 @@ def test_whoever_closes_an_order_that_the_ledger_knows_nothing_of_says_whether_t
     assert meshline("close", key, "--reason", "never agreed", "--not-in-erp").exit_code == 0
     assert run(ops, MemoryWriter(erp)).outcomes == {"created": 1}
     assert plan_rows(ops, [order(1), order(1, version=2, amount="20")]).planned == 0
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [(["--not-in-erp"], "the next delivery plans it anew"), (["--erp-id", "INV-7"], "it counts as made in the ERP")],
+)
+def test_closing_an_invoice_says_what_becomes_of_it(ops, meshline, how, told):
+    options = replace(ONCE, billing=BillingPolicy())
+    plan_rows(ops, [customer(), order(1)], options)
+    erp = MemoryErp(faults=lambda document: Fault.BUSY if document.kind is DocumentKind.INVOICE else None)
+    run(ops, MemoryWriter(erp), options)
+    assert told in meshline("close", key_of(meshline), "--reason", "r", *how).stdout
 
 
 def test_a_cancellation_after_a_close_reaches_the_document_that_was_made_by_hand(ops, meshline):

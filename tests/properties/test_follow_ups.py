@@ -319,14 +319,6 @@ def test_an_order_that_was_invoiced_is_settled_at_once_even_if_it_now_starts_lat
     assert kinds_of(follow([*rows, later], policy)) == ["credit_note", "invoice"]
 
 
-def test_a_dead_document_counts_as_made_until_somebody_sets_it_aside():
-    rows = [order_row(1, state([line("A", "2", "10")]))]
-    [first] = as_rows(follow(rows), DEAD)
-    assert follow([*rows, first]).insert == ()
-    [again] = follow([*rows, replace(first, state=SUPERSEDED)]).insert
-    assert (again.row.event_id, again.revision) == (first.event_id, 2)
-
-
 def test_a_difference_that_quantity_times_price_does_not_give_is_billed_anew():
     rows = invoiced(state([line("A", "3", "3.333333", amount="10")]))
     found = follow([*rows, order_row(2, state([line("A", "2", "3.333333", amount="6.66")]))])
@@ -368,87 +360,4 @@ def test_a_document_of_a_closed_period_gets_the_first_open_day_and_keeps_its_own
     assert new.row.document_date == date.fromisoformat(dated)
 
 
-def test_an_invoice_that_was_made_by_hand_counts_as_made_and_one_that_is_closed_as_absent_does_not():
-    rows = [order_row(1, state([line("A", "2", "10")]))]
-    [dead] = as_rows(follow(rows), SUPERSEDED)
-    assert follow([*rows, replace(dead, cause="closed_in_erp")]).insert == ()
-    assert kinds_of(follow([*rows, replace(dead, cause="closed_absent")])) == ["invoice"]
-
-
 CANCELLED = {"status": "cancelled"}
-
-
-@pytest.mark.parametrize(("cause", "made"), [("closed_in_erp", []), ("closed_absent", ["invoice"])])
-def test_a_state_that_is_closed_by_hand_counts_where_the_erp_holds_it(cause, made):
-    first = state([line("A", "2", "10")])
-    gone = replace(order_row(2, {**first, **CANCELLED}, SUPERSEDED), cause=cause)
-    assert kinds_of(follow([order_row(1, first), gone])) == made
-
-
-@pytest.mark.parametrize("waits", ["dead", "unknown", "rejected", "partial", "sending"])
-def test_nothing_is_billed_while_a_newer_state_is_neither_there_nor_given_up(waits):
-    first = state([line("A", "2", "10")])
-    gone = order_row(2, {**first, **CANCELLED}, PostingState(waits))
-    found = follow([order_row(1, first), gone])
-    assert (found.insert, found.due_on) == ((), TODAY + timedelta(days=1))
-    assert kinds_of(follow([*invoiced(first), order_row(1, first, DEAD), order_row(2, {**first, **CANCELLED})])) == [
-        "credit_note"
-    ]
-
-
-@pytest.mark.parametrize("waits", ["planned", "retry_due"])
-def test_a_newer_state_that_surely_never_reached_the_erp_is_billed_in_its_turn(waits):
-    first = state([line("A", "2", "10")])
-    rows = [order_row(1, first), order_row(2, {**first, **CANCELLED}, PostingState(waits))]
-    assert kinds_of(follow(rows)) == ["invoice"]
-
-
-LESS_THAN_NOTHING = [line("A", "1", "10"), line("D", "1", "-14")]
-
-
-@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.amendments.value)
-def test_an_order_that_is_worth_less_than_nothing_is_for_people_until_a_state_of_it_is_worth_something(policy):
-    """An invoice with a negative total is a credit note that nobody has asked for."""
-    found = follow([order_row(1, state(LESS_THAN_NOTHING))], policy)
-    assert (found.insert, found.negative, found.due_on) == ((), True, None)
-    rows = invoiced(state([line("A", "1", "10")]), policy)
-    for number in (2, 3, 4):
-        rows.append(order_row(number, state([*LESS_THAN_NOTHING, line("B", str(number), "0.5")])))
-        found = follow(rows, policy)
-        assert (found.insert, found.negative) == ((), True)
-    rows.append(order_row(5, state([line("A", "1", "12")])))
-    found = follow(rows, policy)
-    assert (kinds_of(found), found.negative) == (["credit_note", "invoice"], False)
-    assert net(rows + as_rows(found, POSTED)) == meant(rows[-1].payload)
-
-
-@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.amendments.value)
-def test_an_order_with_a_negative_total_can_be_cancelled(policy):
-    rows = invoiced(state([line("A", "1", "10")]), policy)
-    rows += [order_row(2, state(LESS_THAN_NOTHING)), order_row(3, state(LESS_THAN_NOTHING, status="cancelled"))]
-    found = follow(rows, policy)
-    assert (kinds_of(found), found.negative) == (["credit_note"], False)
-
-
-@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.amendments.value)
-def test_a_negative_invoice_that_stands_is_neither_made_again_nor_credited_by_itself(policy):
-    """As earlier versions made them: right as it stands, and for people as soon as something about it changes."""
-    [invoice] = as_rows(follow([order_row(1, state([line("A", "1", "10"), line("D", "1", "-4")]))], policy), POSTED)
-    stands = replace(invoice, payload={**invoice.payload, "amount": "-4", "lines": state(LESS_THAN_NOTHING)["lines"]})
-    rows = [order_row(1, state(LESS_THAN_NOTHING)), stands, order_row(2, state(LESS_THAN_NOTHING))]
-    assert follow(rows, policy) == FollowUps()
-    for number in (3, 4):
-        rows.append(order_row(number, state([line("A", "1", str(number))])))
-        found = follow(rows, policy)
-        assert (found.insert, found.negative) == ((), True)
-
-
-@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.amendments.value)
-@pytest.mark.parametrize("lines", [[line("A", "1", "0")], [line("A", "1", "4"), line("D", "1", "-4")]])
-def test_an_order_that_is_worth_nothing_is_invoiced_once_for_nothing(policy, lines):
-    rows = [order_row(1, state(lines))]
-    found = follow(rows, policy)
-    assert [new.row.payload["amount"] for new in found.insert] == ["0"]
-    rows += as_rows(found, POSTED)
-    assert follow(rows, policy) == FollowUps()
-    assert follow([*rows, order_row(2, state(lines))], policy) == FollowUps()

@@ -17,7 +17,8 @@ from meshline_dagster.erp.configured_auth import FixedHeader
 from meshline_dagster.erp.configured_model import ErpApi
 from meshline_dagster.sandbox.serve import serve
 from meshline_dagster.testing.erp_documents import Sample
-from tests.integration.erp.test_configured_writer import KIND, LINES, TOLD
+from tests.integration.erp.test_configured_outcomes import KIND, TOLD
+from tests.integration.erp.test_configured_writer import LINES
 
 ORDER = DocumentKind.SALES_ORDER
 SAMPLE = Sample("EUR")

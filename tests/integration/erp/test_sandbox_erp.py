@@ -2,17 +2,14 @@
 
 import os
 import signal
-import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import httpx
 import pytest
 
-from meshline_dagster.sandbox.erp.app import create_app
-from meshline_dagster.sandbox.serve import serve, serve_process
+from meshline_dagster.sandbox.serve import serve_process
+from tests.integration.erp.conftest import CUSTOMER
 
-CUSTOMER = {"external_id": "C1", "event_id": "e0", "code": "C1", "name": "Ærø", "country": "DK", "currency": "EUR"}
 LINE = {
     "line": "1",
     "sku": "A",
@@ -27,23 +24,6 @@ LINE = {
 def order(external_id="O1", **changes):
     body = {"external_id": external_id, "event_id": "e1", "customer": "C1", "currency": "EUR", "status": "open"}
     return {**body, "amount": "10.10", "lines": [LINE], **changes}
-
-
-@pytest.fixture
-def erp(tmp_path):
-    @contextmanager
-    def start(profile="idempotent", **options):
-        with serve(create_app(tmp_path / "erp.db", profile=profile, **options)) as url:
-            headers = {"Authorization": "Bearer sandbox"}
-            with httpx.Client(base_url=url, headers=headers) as client:
-                client.post("/v1/customers", json=CUSTOMER, headers={"Idempotency-Key": "customer"})
-                yield client
-
-    return start
-
-
-def plan(client, *rules):
-    client.post("/control/faults", json={"plan": rules}).raise_for_status()
 
 
 def oracle(client):
@@ -257,67 +237,6 @@ def test_an_order_names_addresses_of_its_own_customer_only(erp):
         call = client.post("/v1/sales-orders", json=order(ship_to="A1"))
         assert (call.status_code, call.json()["error"]["field"]) == (422, "ship_to")
         assert client.post("/v1/sales-orders", json=order(customer="C2", ship_to="A1")).status_code == 201
-
-
-def test_a_planned_refusal_strikes_the_nth_write_only(erp):
-    with erp() as client:
-        plan(client, {"fault": "refuse", "status": 429, "retry_after": 3, "at": [2]})
-        client.get("/v1/company").raise_for_status()
-        calls = [client.post("/v1/sales-orders", json=order(f"O{number}")) for number in range(3)]
-        assert [call.status_code for call in calls] == [201, 429, 201]
-        assert calls[1].headers["retry-after"] == "3"
-        assert client.get("/control/faults").json() == [{"fault": "refuse", "struck": 1}]
-        client.delete("/control/faults")
-        assert client.get("/control/faults").json() == []
-
-
-def test_a_seed_makes_the_same_requests_fail_again(erp):
-    def struck(client):
-        plan(client, {"fault": "refuse", "probability": 0.3, "seed": 5, "times": 6})
-        return [client.post("/v1/sales-orders", json=order(f"O{number}")).status_code for number in range(40)]
-
-    with erp("lookup_only") as client:
-        first = struck(client)
-        assert first == struck(client)
-        assert first.count(503) == 6
-
-
-@pytest.mark.parametrize(("fault", "documents"), [("reset_before", 0), ("reset_after", 1)])
-def test_a_reset_breaks_the_connection_before_or_after_the_work(erp, fault, documents):
-    with erp() as client:
-        plan(client, {"fault": fault, "at": [1]})
-        with pytest.raises(httpx.TransportError):
-            client.post("/v1/sales-orders", json=order())
-        assert oracle(client)["documents"].get("sales_order open", 0) == documents
-        assert client.post("/v1/sales-orders", json=order("O2")).status_code == 201
-
-
-def test_a_late_commit_appears_after_its_time(erp):
-    with erp() as client:
-        plan(client, {"fault": "late_commit", "seconds": 0.5, "at": [1]})
-        with pytest.raises(httpx.TransportError):
-            client.post("/v1/sales-orders", json=order())
-        assert "sales_order open" not in oracle(client)["documents"]
-        deadline = time.monotonic() + 30
-        while "sales_order open" not in oracle(client)["documents"]:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-
-def test_a_slow_answer_has_been_done_before_it_comes(erp):
-    with erp() as client:
-        plan(client, {"fault": "slow", "seconds": 30, "at": [1]})
-        with pytest.raises(httpx.ReadTimeout):
-            client.post("/v1/sales-orders", json=order(), timeout=0.5)
-        assert oracle(client)["documents"]["sales_order open"] == 1
-
-
-@pytest.mark.parametrize(
-    "body", ["{}", '{"plan": [{"fault": "earthquake"}]}', '{"plan": [{"fault": "slow", "on": "x"}]}', "x"]
-)
-def test_a_plan_that_is_none_is_refused(erp, body):
-    with erp() as client:
-        assert client.post("/control/faults", content=body).status_code == 400
 
 
 def test_requests_are_counted(erp):
