@@ -30,6 +30,7 @@ from meshline_dagster.store.postings import Posting, is_in_erp
 
 __all__ = ["Requests"]
 
+_RATE_LIMITED = "rate_limited"
 _S = PostingState
 
 
@@ -182,6 +183,8 @@ class Requests:
 
         async def ask() -> tuple[str | None, list[_Told]]:
             compared = await self._compare(rows, documents, before)
+            if compared is None:
+                return _RATE_LIMITED, []
             await self._pace.turn()
             await self._holds.refresh()
             why_not, started = self._why_not(rows), self._clock()
@@ -203,8 +206,10 @@ class Requests:
 
     async def _compare(
         self, rows: Sequence[Posting], documents: Sequence[Document], before: Mapping[str, Posting]
-    ) -> Compared:
-        """Look at what would be overwritten. Where that gets no answer, nothing was sent: that is only "not now"."""
+    ) -> Compared | None:
+        """Look at what would be overwritten. Where that gets no answer, nothing was sent: that is only "not now". None when the ERP wants to
+        be left alone: what was not looked at is not sent either, also when the wait is over a moment later.
+        """
         asked = to_compare(rows, documents, before)
         if not asked:
             return NOT_COMPARED
@@ -215,14 +220,14 @@ class Requests:
             answer = Answer(Outcome.RETRY, message=str(error) or "the look-up got no answer in time")
             return Compared(started, dict.fromkeys(asked, answer))
         if found is None:
-            return NOT_COMPARED
+            return None
         self._report.lookups += len(asked)
         return Compared(started, answers_by_comparison(self._session, asked, before, found))
 
     def _why_not(self, rows: Sequence[Posting]) -> str | None:
         """What forbids a request at the last moment, in a word for the ledger; None when nothing does."""
         if self._pace.is_delayed:
-            return "rate_limited"
+            return _RATE_LIMITED
         covered = all(self._leases.covers(row.shard, self._timeout) for row in rows)
         return self._holds.stops(rows) if covered else "lease_too_short"
 

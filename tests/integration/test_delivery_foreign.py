@@ -11,6 +11,8 @@ from meshline_dagster.cli import app
 from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.errors import TransientError
 from meshline_dagster.core.ownership import Owner, Ownership
+from meshline_dagster.delivery.holds import Holds
+from meshline_dagster.delivery.pace import Pace
 from meshline_dagster.delivery.session import utc_now
 from meshline_dagster.store.exceptions import exceptions
 from meshline_dagster.store.tables import posting
@@ -329,3 +331,29 @@ def test_a_customer_is_created_once_also_when_two_versions_of_it_were_planned(op
     plan_rows(ops, [customer(), renamed, order(1)])
     assert run(ops, MemoryWriter(erp)).outcomes == {"created": 2, "created_once": 1}
     assert states(ops) == {"posted": 2, "superseded": 1}
+
+
+def test_an_amendment_is_not_sent_unseen_when_the_erp_wanted_to_be_left_alone_at_its_look_up(ops, monkeypatch):
+    """It asked for a wait when the look-up was about to start, and the wait was over when the request was."""
+    erp, seconds = MemoryErp(), [0]
+    post(ops, erp, order(1))
+    change(erp, amount=Decimal(12))
+    turn, refresh = Pace.turn, Holds.refresh
+
+    async def asked_to_wait(self):
+        await turn(self)
+        if not seconds[0]:
+            self.not_before = clock() + timedelta(seconds=2)
+
+    async def soon_after(self):
+        seconds[0] = 3
+        await refresh(self)
+
+    def clock():
+        return utc_now() + timedelta(seconds=seconds[0])
+
+    monkeypatch.setattr(Pace, "turn", asked_to_wait)
+    monkeypatch.setattr(Holds, "refresh", soon_after)
+    plan_rows(ops, [customer(), order(1), order(1, version=2, amount="20")])
+    run(ops, MemoryWriter(erp, settle_after=0.0), replace(OPTIONS, patience=0.0), clock=clock)
+    assert amount_of(erp) == "12"

@@ -6,7 +6,8 @@ from unittest.mock import patch
 
 import pytest
 
-from meshline_dagster.delivery import holds, reversing
+from meshline_dagster.core.documents import Answer, Outcome
+from meshline_dagster.delivery import holds, requests, reversing
 from meshline_dagster.testing.simulator import Profile, draw_schedule, operators, run_schedule
 from meshline_dagster.testing.simulator.faults import FaultKind, FaultPlan
 from meshline_dagster.testing.simulator.operations import Operations
@@ -27,6 +28,7 @@ def too_late(seed):
         faults=FaultPlan(0.4, weights, (), 90.0),
         max_attempts=30,
         billing=None,
+        edits=(),
         world=replace(drawn.world, publications=(*outboxes, replace(last, at=90.0))),
         operations=Operations(approved=(20.0, 40.0, 60.0, 80.0)),
     )
@@ -53,23 +55,35 @@ def test_every_order_that_stands_twice_is_detected_and_stands_once_when_that_is_
     assert len(found) > SEEDS
 
 
-def failures(**patched):
-    """What the oracle says with something taken away."""
+def failures(wanted, **patched):
+    """What the oracle says with something taken away, until it has said all that is wanted."""
     [(where, stand_in)] = patched.values()
     name, attribute = where
+    found = set()
     with patch.object(name, attribute, stand_in):
-        outcomes = [run_schedule(too_late(seed)) for seed in range(SEEDS)]
-    return {one.check for outcome in outcomes for one in outcome.failures}
+        for seed in range(10 * SEEDS):
+            found |= {one.check for one in run_schedule(too_late(seed)).failures}
+            if wanted <= found:
+                break
+    return found
 
 
 def test_without_the_read_back_nobody_would_be_told():
-    found = failures(detection=((operators, "settle_duplicates"), lambda *_, **__: None))
-    assert {"undetected", "no reversal"} <= found
+    harms = {"undetected", "no reversal"}
+    assert harms <= failures(harms, detection=((operators, "settle_duplicates"), lambda *_, **__: None))
 
 
 def test_without_the_hold_nobody_would_be_asked():
-    found = failures(hold=((holds, "anything_unapproved"), lambda *_: False))
-    assert "reversed without approval" in found
+    harms = {"reversed without approval"}
+    assert harms <= failures(harms, hold=((holds, "anything_unapproved"), lambda *_: False))
+
+
+def test_a_reversal_that_is_said_to_be_done_and_is_not_would_be_found():
+    async def nothing(writer, documents):
+        return [Answer(Outcome.UPDATED, erp_id=one.erp_id) for one in documents]
+
+    harms = {"no reversal"}
+    assert harms <= failures(harms, request=((requests, "reverse"), nothing))
 
 
 @contextmanager
