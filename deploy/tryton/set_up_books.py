@@ -2,7 +2,7 @@
 # This program is free software: you can redistribute it and/or modify it under the terms of the GNU General Public
 # License as published by the Free Software Foundation, either version 3 of the License, or (at your option) any later
 # version. It comes WITHOUT ANY WARRANTY. See <https://www.gnu.org/licenses/>.
-"""The company and its books: currencies, chart of accounts, open fiscal years."""
+"""The company and its books: currencies, chart of accounts, payment method, open fiscal years."""
 
 import datetime as dt
 from decimal import Decimal
@@ -12,6 +12,7 @@ from proteus.config import get_config
 
 __all__ = ["account_of", "create_books"]
 
+_BANK_ACCOUNT = "Cash and Cash Equivalents"
 _TO_THE_CENT = Decimal("0.01")
 
 
@@ -21,6 +22,7 @@ def create_books(catalog):
         _create_currency(code)
     company = _create_company(catalog["company"], catalog["currency"])
     _create_chart(company)
+    _create_payment_method(catalog["payment_method"], company)
     today = dt.datetime.now(tz=dt.UTC).date()
     for year in sorted({*catalog["fiscal_years"], today.year}):
         _open_year(company, year)
@@ -57,6 +59,16 @@ def _create_chart(company):
     wizard.form.category_account_expense = account_of("expense", company)
     wizard.form.category_account_revenue = account_of("revenue", company)
     wizard.execute("create_properties")
+
+
+def _create_payment_method(name, company):
+    """Where payments go: the journal of cash, and the account of what is in the bank."""
+    where = [("name", "=", _BANK_ACCOUNT), ("company", "=", company.id), ("type", "!=", None)]
+    account = Model.get("account.account").find(where, limit=1)[0]
+    journal = Model.get("account.journal").find([("type", "=", "cash")], limit=1)[0]
+    method = Model.get("account.invoice.payment.method")(name=name, company=company, journal=journal)
+    method.credit_account = method.debit_account = account
+    method.save()
 
 
 def _create_currency(code):

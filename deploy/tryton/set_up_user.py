@@ -2,7 +2,7 @@
 # This program is free software: you can redistribute it and/or modify it under the terms of the GNU General Public
 # License as published by the Free Software Foundation, either version 3 of the License, or (at your option) any later
 # version. It comes WITHOUT ANY WARRANTY. See <https://www.gnu.org/licenses/>.
-"""The account that delivery logs in with: sales, amendments, parties, products, and invoices, and nothing else."""
+"""The account that delivery logs in with: sales, amendments, parties, products, invoices and payments, and nothing else."""
 
 from proteus import Model
 

@@ -22,6 +22,7 @@ from meshline_dagster.erp.tryton_customers import customers_by_code, post_custom
 from meshline_dagster.erp.tryton_documents import order_from_row
 from meshline_dagster.erp.tryton_invoices import invoices_by_external_id, post_invoices
 from meshline_dagster.erp.tryton_items import NewItems, items_by_code, post_items
+from meshline_dagster.erp.tryton_payments import payments_by_external_id, post_payments
 from meshline_dagster.erp.tryton_readback import read_pages
 from meshline_dagster.erp.tryton_reversals import reverse_orders, sales_by_id
 from meshline_dagster.erp.tryton_rpc import TrytonSession
@@ -38,13 +39,18 @@ _CUSTOMER, _ADDRESS, _ITEM, _ORDER = (
 _IDS_AT_ONCE = 500
 OPERATIONS = frozenset(
     {
-        *((kind, "create") for kind in (_CUSTOMER, _ADDRESS, _ITEM)),
+        *((kind, "create") for kind in (_CUSTOMER, _ADDRESS, _ITEM, DocumentKind.PAYMENT)),
         *((_ORDER, how) for how in ("create", "amend", "cancel", REVERSE)),
     }
 )
 """What it can do without making invoices."""
 
-_MASTERS = {_CUSTOMER: customers_by_code, _ADDRESS: addresses_by_external_id, _ITEM: items_by_code}
+_LOOK_UP = {
+    _CUSTOMER: customers_by_code,
+    _ADDRESS: addresses_by_external_id,
+    _ITEM: items_by_code,
+    DocumentKind.PAYMENT: payments_by_external_id,
+}
 _POST = {_CUSTOMER: post_customers, _ADDRESS: post_addresses, **dict.fromkeys(ACCOUNTING_KINDS, post_invoices)}
 _INVOICING = frozenset((kind, "create") for kind in ACCOUNTING_KINDS)
 _EXTREF_FIELDS = ["external_id", "event_id"]
@@ -70,6 +76,8 @@ class TrytonWriter:
         settle_after: how long after a request's start Tryton may still commit it; longer than ``[request] timeout`` in its
             configuration.
         new_items: what the CRM does not say of an item that is made.
+        payment_method: the name of the payment method whose journal and account payments go to; None: the only one that there is. For them
+            the user needs the group Accounting.
 
     Raises:
         ConfigError: the company is no number.
@@ -90,11 +98,13 @@ class TrytonWriter:
         request_timeout: float = 120.0,
         settle_after: timedelta = timedelta(seconds=180),
         new_items: NewItems | None = None,
+        payment_method: str | None = None,
     ) -> None:
         if not company.isdecimal():
             raise ConfigError(f"a Tryton company is named by its number, e.g. 1, not {company!r}")
         self._name = name
         self._invoices = invoices
+        self._payment_method = payment_method
         self._new_items = new_items or NewItems()
         self._session = TrytonSession(base_url, database, user, password, int(company))
         self._capabilities = Capabilities(
@@ -164,6 +174,8 @@ class TrytonWriter:
         kind = documents[0].kind
         if kind is _ORDER:
             return await self._post_orders(documents)
+        if kind is DocumentKind.PAYMENT:
+            return await post_payments(self._session, documents, self._payment_method)
         if kind is _ITEM:
             return await post_items(self._session, documents, self._new_items)
         return await _POST[kind](self._session, documents)
@@ -192,8 +204,8 @@ class TrytonWriter:
         found: dict[str, list[ErpDocument]] = {}
         for start in range(0, len(wanted), _IDS_AT_ONCE):
             ids = wanted[start : start + _IDS_AT_ONCE]
-            if kind in _MASTERS:
-                found |= await _MASTERS[kind](self._session, ids)
+            if kind in _LOOK_UP:
+                found |= await _LOOK_UP[kind](self._session, ids)
             elif kind in ACCOUNTING_KINDS:
                 invoices = await invoices_by_external_id(self._session, ids)
                 found |= {name: [document_from_invoice(row) for row in rows] for name, rows in invoices.items()}

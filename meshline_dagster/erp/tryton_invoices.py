@@ -4,7 +4,6 @@ Creating and posting are two transactions. What stops in between is a draft, and
 accounting date that is meant now.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument, Outcome
 from meshline_dagster.core.errors import MeshlineError
 from meshline_dagster.core.settle import difference
-from meshline_dagster.erp.tryton_batches import tell_all
+from meshline_dagster.erp.tryton_batches import tell_all, tell_books
 from meshline_dagster.erp.tryton_books import (
     INVOICE_FIELDS,
     accounting_date,
@@ -30,7 +29,6 @@ from meshline_dagster.erp.tryton_values import Refusal, wanted_sale
 __all__ = ["invoices_by_external_id", "post_invoices"]
 
 _INVOICE = "account.invoice"
-_PAUSES = (0.5, 1.0, 2.0, 4.0, 0.0)
 _Row = Mapping[str, Any]
 
 
@@ -167,7 +165,7 @@ async def _date(session: TrytonSession, works: Sequence[_Work]) -> None:
 
 async def _post(session: TrytonSession, works: Sequence[_Work]) -> None:
     async def send(part: Sequence[_Work]) -> Reply:
-        return await _tell_books(session, [work.invoice for work in part])
+        return await tell_books(session, _INVOICE, "post", [work.invoice for work in part])
 
     for work, reply in await tell_all(_drafts(works, lambda work: work.answer is None), send):
         if reply.outcome is not None:
@@ -175,17 +173,6 @@ async def _post(session: TrytonSession, works: Sequence[_Work]) -> None:
     refused = _drafts(works, lambda work: work.is_new and _is_rejected(work))
     if refused:  # a draft that cannot be deleted stays one, and is met again
         await session.tell(_INVOICE, "delete", [work.invoice for work in refused])
-
-
-async def _tell_books(session: TrytonSession, invoices: Sequence[int | None]) -> Reply:
-    """Post drafts, one call of ours at a time; where somebody else is posting, too, try again a few times."""
-    async with session.books:
-        for pause in _PAUSES:
-            reply = await session.tell(_INVOICE, "post", invoices)
-            if not reply.is_locked:
-                break
-            await asyncio.sleep(pause)
-    return reply
 
 
 async def _conclude(session: TrytonSession, works: Sequence[_Work]) -> None:

@@ -13,6 +13,7 @@ from meshline_dagster.erp.tryton_addresses import ADDRESS_FIELDS, address_from_r
 from meshline_dagster.erp.tryton_books import INVOICE_FIELDS, document_from_invoice
 from meshline_dagster.erp.tryton_documents import PARTY_FIELDS, SALE_FIELDS, customer_from_row, order_from_row
 from meshline_dagster.erp.tryton_items import ITEM_FIELDS, item_from_row
+from meshline_dagster.erp.tryton_payments import PAYMENT_FIELDS, payment_from_row
 from meshline_dagster.erp.tryton_rpc import TrytonSession
 
 __all__ = ["read_pages"]
@@ -25,6 +26,7 @@ _READ: dict[DocumentKind, tuple[str, list[str], Callable[[dict[str, Any]], ErpDo
     DocumentKind.SALES_ORDER: ("sale.sale", SALE_FIELDS, order_from_row),
     DocumentKind.INVOICE: _INVOICE,
     DocumentKind.CREDIT_NOTE: _INVOICE,
+    DocumentKind.PAYMENT: ("account.move", PAYMENT_FIELDS, payment_from_row),
 }
 _OF_ALL_COMPANIES = frozenset({"party.party", "party.address", "product.product"})
 _STAMPS_AT_ONCE = 5_000
@@ -50,6 +52,10 @@ async def _changed(session: TrytonSession, model: str, since: datetime | None) -
     domain: list[Any] = [] if model in _OF_ALL_COMPANIES else [["company", "=", session.company]]
     if model == "account.invoice":
         domain.append(["type", "=", "out"])
+    if (
+        model == "account.move"
+    ):  # the books hold more than payments; those that are none of ours do not say that they are some
+        domain.append(["external_id", "!=", None])
     if since is not None:
         # an answer's stamps have microseconds, and so have Tryton's own
         moment = since.astimezone(UTC).replace(tzinfo=None)

@@ -82,6 +82,7 @@ def connect_writer(settings: SyncSettings) -> ErpWriter:
         request_timeout=to.request_timeout_seconds,
         settle_after=timedelta(seconds=to.settle_after_seconds),
         new_items=NewItems(to.item_category, to.item_type),
+        payment_method=to.payment_method,
     )
 
 

@@ -157,6 +157,7 @@ class TrytonDestination(_Settings):
         settle_after_seconds: how long after that Tryton may still commit it; longer than ``[request] timeout`` in its configuration.
         item_category: the account category of items that are made; left out, the only one that Tryton has.
         item_type: whether they are shipped.
+        payment_method: whose journal and account payments go to; left out, the only one that Tryton has.
     """
 
     type: Literal["tryton"] = "tryton"
@@ -172,6 +173,7 @@ class TrytonDestination(_Settings):
     settle_after_seconds: float = Field(180.0, ge=0)
     item_category: str | None = None
     item_type: Literal["goods", "service"] = "goods"
+    payment_method: str | None = None
 
     @property
     def operations(self) -> frozenset[tuple[DocumentKind, str]]:

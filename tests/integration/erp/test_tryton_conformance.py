@@ -20,8 +20,9 @@ LAST_CALLS = (
     "model.account.invoice.post",
     "model.party.address.create",
     "model.product.template.create",
+    "model.account.move.record_payments",
 )
-CONSTRAINED = ("sale_sale", "account_invoice", "party_address", "product_template")
+CONSTRAINED = ("sale_sale", "account_invoice", "party_address", "product_template", "account_move")
 
 
 class TrytonControl:

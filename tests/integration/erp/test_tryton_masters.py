@@ -154,7 +154,8 @@ def addresses_of(sql, order):
 
 
 def test_orders_and_their_invoices_go_to_the_addresses_that_they_name(company, sample, sql):
-    billing, shipping = told(sample.address(), use="bill_to"), told(Sample("USD").address(), use="ship_to")
+    billing = sample.address()  # each is named for what it is not used for
+    shipping = told(Sample("USD").address(), use="bill_to")
     shipping.payload["customer"] = sample.customer().external_id
     order = sample.order(1, LINES, bill_to=billing.external_id, ship_to=shipping.external_id)
     invoice = sample.invoice(1, LINES)

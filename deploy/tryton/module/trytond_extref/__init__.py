@@ -6,5 +6,6 @@
 
 An invoice or credit note gets an ``external_id`` that is unique in its company, and the names of its order and of what it reverses; no
 more is credited than is left of an invoice line. A sale gets an ``external_id`` that is unique in its company, and the ``event_id`` that it was last brought to. An amendment
-carries the event that asked for it, once per sale, and may add lines. An address and a product get an ``external_id`` that is unique.
+carries the event that asked for it, once per sale, and may add lines. An address and a product get an ``external_id`` that is unique,
+and so does the move of a payment, which is posted and pays its invoice in one call.
 """
