@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 
 import dagster as dg
@@ -26,16 +27,18 @@ ROOT = Path(__file__).resolve().parents[2]
 WORKER = Path(__file__).with_name("run_job.py")
 
 
+def reference_location():
+    from assets.definitions import defs
+
+    return defs()
+
+
 class Place:
     """One installation: its stores, its servers, its code location."""
 
     def __init__(self, home, crm, erp_url, world, instance):
         self.home, self.crm, self.erp_url, self.world, self.instance = home, crm, erp_url, world, instance
-
-    def definitions(self):
-        from assets.definitions import defs
-
-        return defs()
+        self.definitions = cache(reference_location)
 
     def run(self, job="crm_to_erp_sync", *, mode="poll", days=None, ops=None):
         """Run a job of the reference code location in this process; a poll unless told otherwise."""
@@ -55,10 +58,14 @@ class Place:
         """Dagster's instance, to be used in a ``with``."""
         return dg.DagsterInstance.get() if self.instance is None else nullcontext(self.instance)
 
-    def start(self, *arguments):
+    def start(self, *arguments, **environment):
         """The same in a process of its own."""
         return subprocess.Popen(
-            [sys.executable, str(WORKER), *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            [sys.executable, str(WORKER), *arguments],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
 
     def command(self, *arguments):

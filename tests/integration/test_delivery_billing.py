@@ -1,6 +1,7 @@
 """Orders that are also invoiced and credited, against an ERP in memory whose faults we choose."""
 
 import asyncio
+import random
 from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -25,20 +26,20 @@ from meshline_dagster.store.exceptions import exceptions
 from meshline_dagster.store.pauses import pause
 from meshline_dagster.store.tables import posting
 from meshline_dagster.testing.memory_erp import Fault, MemoryErp, MemoryWriter
-from tests.integration.test_delivery_engine import OPTIONS, customer, order, plan_rows, states
+from tests.integration.test_delivery_engine import OPTIONS, customer, order, plan_rows, shortly, states
 
 BILLED = replace(OPTIONS, billing=BillingPolicy())
 REBILLED = replace(OPTIONS, billing=BillingPolicy(amendments=Amendments.CREDIT_AND_REBILL))
 INVOICE, CREDIT_NOTE = DocumentKind.INVOICE, DocumentKind.CREDIT_NOTE
 
 
-def run(store, writer, options=BILLED, actor="run-1", clock=utc_now):
-    return asyncio.run(deliver(store, writer, options, actor=actor, clock=clock))
+def run(store, writer, options=BILLED, actor="run-1", clock=utc_now, *, jitter=random.random):
+    return asyncio.run(deliver(store, writer, options, actor=actor, clock=clock, jitter=jitter))
 
 
 def post(store, erp, rows, options=BILLED, **more):
     plan_rows(store, [customer(), *rows], options)
-    return run(store, MemoryWriter(erp, settle_after=0.8), options, **more)
+    return run(store, MemoryWriter(erp, settle_after=0.4), options, **more)
 
 
 def billed(erp):
@@ -107,9 +108,9 @@ def test_every_document_is_made_once_after_a_fault_on_every_first_request(ops, f
         seen.add(document.key)
         return fault if fresh else None
 
-    erp = MemoryErp(unique=unique, faults=first_time, late=0.4)
-    post(ops, erp, [order(n) for n in range(3)])
-    report = post(ops, erp, [*(order(n) for n in range(3)), order(1, version=2, amount="25")])
+    erp = MemoryErp(unique=unique, faults=first_time, late=0.2)
+    post(ops, erp, [order(n) for n in range(3)], jitter=shortly)
+    report = post(ops, erp, [*(order(n) for n in range(3)), order(1, version=2, amount="25")], jitter=shortly)
     assert report.waiting == 0
     assert states(ops) == {"posted": 1 + 3 + 3 + 1 + 2}
     assert billed(erp) == {"0": Decimal(10), "1": Decimal(25), "2": Decimal(10)}

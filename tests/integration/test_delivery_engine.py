@@ -30,6 +30,11 @@ OPTIONS = DeliveryOptions(destination="memory", company="1", mode=Mode.LIVE, san
 CUSTOMER = "crm/account/1"
 
 
+def shortly():
+    """The jitter of retries that come soon, where a test does not ask how long they wait."""
+    return 0.1
+
+
 def customer():
     code = external_id("customer", CUSTOMER)
     return OutboxRow(
@@ -136,10 +141,10 @@ def test_each_order_ends_exactly_once_after_a_fault_on_every_first_request(ops, 
         return fault if fresh else None
 
     erp = MemoryErp(
-        unique=unique, faults=first_time, late=0.4
+        unique=unique, faults=first_time, late=0.2
     )  # later than a look-up, sooner than the writer's settle_after
     plan_rows(ops, [customer()] + [order(n) for n in range(5)])
-    report = run(ops, MemoryWriter(erp, settle_after=0.8))
+    report = run(ops, MemoryWriter(erp, settle_after=0.4), jitter=shortly)
     assert report.waiting == 0
     assert states(ops) == {"posted": 6}
     assert [len(erp.of(DocumentKind.SALES_ORDER, order(n).external_id)) for n in range(5)] == [1] * 5
@@ -241,7 +246,7 @@ def test_an_outage_leaves_the_work_queued_with_one_alert_and_ends_by_itself(ops)
         destination="memory", company="1", mode=Mode.LIVE, sandbox=True, patience=20, max_attempts=99
     )
     started = time.monotonic()
-    report = run(ops, MemoryWriter(erp, slots=1), options)
+    report = run(ops, MemoryWriter(erp, slots=1), options, jitter=shortly)
     assert report.outage
     assert time.monotonic() - started < 15
     with ops.read() as connection:
@@ -355,17 +360,17 @@ class SlowWriter(MemoryWriter):
 
 def test_a_look_up_counts_from_when_it_was_asked_not_from_when_its_answer_came(ops):
     plan_rows(ops, [customer(), order(1)])
-    writer = SlowWriter(late_once(), settle_after=1.5)
-    writer.after_find = 1.6
-    run(ops, writer)
+    writer = SlowWriter(late_once(), settle_after=0.75)
+    writer.after_find = 0.8
+    run(ops, writer, jitter=shortly)  # the look-up is asked before the ERP acts
     assert len(writer.erp.of(DocumentKind.SALES_ORDER, order(1).external_id)) == 1
 
 
 def test_the_erps_time_to_settle_begins_when_a_request_is_given_up_not_when_it_was_meant(ops):
     plan_rows(ops, [customer(), order(1), order(2)])
-    writer = SlowWriter(late_once(), settle_after=1.5, slots=1)
-    writer.before_post = 1.6
-    run(ops, writer)
+    writer = SlowWriter(late_once(), settle_after=0.75, slots=1)
+    writer.before_post = 0.8
+    run(ops, writer, jitter=shortly)
     assert [len(writer.erp.of(DocumentKind.SALES_ORDER, order(n).external_id)) for n in (1, 2)] == [1, 1]
 
 
