@@ -74,12 +74,17 @@ def milestones_of(connection: Connection, entity_keys: Sequence[str]) -> dict[st
 
 def orders_named(connection: Connection, identifier: str) -> list[str]:
     """The orders of the ledger that have this entity key, external id or ERP id, or whose key ends with it, as with a deal's id."""
+    is_order = posting.c.document_kind == DocumentKind.SALES_ORDER.value
+    exact = select(posting.c.entity_key).where(posting.c.entity_key == identifier, is_order)
+    if (
+        connection.execute(exact.limit(1)).first() is not None
+    ):  # the only name that is found without reading the whole ledger
+        return [identifier]
     query = (
         select(posting.c.entity_key)
         .where(
-            posting.c.document_kind == DocumentKind.SALES_ORDER.value,
-            (posting.c.entity_key == identifier)
-            | (posting.c.external_id == identifier)
+            is_order,
+            (posting.c.external_id == identifier)
             | (posting.c.erp_id == identifier)
             | posting.c.entity_key.endswith(f"/{identifier}", autoescape=True),
         )
