@@ -11,6 +11,7 @@ from meshline_dagster.cli import (
     catalog,
     exceptions,
     landing,
+    milestones,
     pausing,
     postings,
     release,
@@ -37,6 +38,7 @@ app.add_typer(exceptions.app, name="exceptions")
 app.add_typer(postings.app, name="postings")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(catalog.app, name="catalog")
+app.add_typer(milestones.app, name="milestones")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(audit.app, name="audit")
 app.command("status")(status.status)

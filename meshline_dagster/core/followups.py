@@ -3,7 +3,8 @@
 What is invoiced less what is credited has to equal the last state of the order that the ERP holds, line by line. Whatever is missing to
 that is planned: credit notes against the invoices first, then the invoice. Rows that are planned count as done, so that planning the same
 ledger again plans nothing: a crash, a replay or a second run cannot bill twice. Where lines are billed by periods, the order counts as far as
-it is due by then (``core/invoice_schedule.py``); where it is invoiced as it is delivered, as far as it is (``core/invoice_delivery.py``).
+it is due by then (``core/invoice_schedule.py``); where it is invoiced as it is delivered, as far as it is (``core/invoice_delivery.py``);
+where it is invoiced by milestones, as far as they are reached (``core/invoice_milestones.py``).
 
 While it is open whether the ERP holds a newer state (it is dead, refused, or on its way), nothing is planned: that state may be the
 order's cancellation.
@@ -21,6 +22,7 @@ from meshline_dagster.core.billing import Bill, BilledLine, adjust, left_of, reb
 from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
 from meshline_dagster.core.identity import external_id, fingerprint, follow_up_id
 from meshline_dagster.core.invoice_delivery import Delivered, delivered_lines
+from meshline_dagster.core.invoice_milestones import Milestone, due_milestones, is_whole
 from meshline_dagster.core.invoice_schedule import BillingSchedule, Due, due_by
 from meshline_dagster.core.ledger import CLOSED_IN_ERP, PostingState
 from meshline_dagster.core.money import to_text
@@ -53,13 +55,14 @@ class Amendments(StrEnum):
 
 class InvoiceTrigger(StrEnum):
     """The day from which an order is invoiced: that of its booking, or the first on which one of its lines starts; or each line by periods, or as it is
-    delivered.
+    delivered, or by its milestones.
     """
 
     BOOKING = "booking"
     START = "start"
     SCHEDULE = "schedule"
     DELIVERY = "delivery"
+    MILESTONE = "milestone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +131,14 @@ class FollowUps:
         insert: new ledger rows, in the order in which they are to be posted.
         due_on: the day on which to ask again, because the order, or more of it, is not to be invoiced before, or a newer state of it is not
             settled; else None.
+        incomplete: the order's milestones are not the whole order: nothing is planned, a person has to plan them.
         negative: the order is worth less than what can be invoiced or credited: nothing is planned, a person has to look.
     """
 
     insert: tuple[NewPosting, ...] = ()
     due_on: date | None = None
     negative: bool = False
+    incomplete: bool = False
 
 
 def rows_that_count(rows: Sequence[BillingRow]) -> tuple[BillingRow | None, list[BillingRow]]:
@@ -144,7 +149,13 @@ def rows_that_count(rows: Sequence[BillingRow]) -> tuple[BillingRow | None, list
 
 
 def plan_follow_ups(
-    entity_key: str, rows: Sequence[BillingRow], policy: BillingPolicy, *, today: date, delivered: Delivered = ()
+    entity_key: str,
+    rows: Sequence[BillingRow],
+    policy: BillingPolicy,
+    *,
+    today: date,
+    delivered: Delivered = (),
+    milestones: Sequence[Milestone] = (),
 ) -> FollowUps:
     """Compare what is billed with the last state of the order that the ERP holds.
 
@@ -152,6 +163,7 @@ def plan_follow_ups(
         rows: every ledger row of the entity, oldest first within a kind.
         today: becomes the documents' accounting date, unless its period is closed: then it is kept as the original date.
         delivered: what the ERP tells of the order, where it is invoiced as it is delivered.
+        milestones: the order's, where it is invoiced by them; in the order in which they were recorded as reached.
     """
     order, standing = rows_that_count(rows)
     if order is None:
@@ -161,12 +173,14 @@ def plan_follow_ups(
     invoices = {row.external_id: row for row in standing if row.document_kind is _INVOICE}
     notes = [row.payload for row in standing if row.document_kind is _CREDIT_NOTE]
     left = left_of([(name, row.payload) for name, row in invoices.items()], notes)
-    day = _trigger_day(order.payload, policy.trigger)
-    if not invoices and _is_invoiced_elsewhere(order.payload, policy.since):
-        return FollowUps()
-    if order.payload["status"] == "open" and not invoices and day is not None and day > today:
-        return FollowUps(due_on=day)
+    waits = None if invoices else _waits(order.payload, policy, today)
+    if waits is not None:
+        return waits
     due = _due(order.payload, policy, today, delivered)
+    if policy.trigger is InvoiceTrigger.MILESTONE and order.payload["status"] == "open":
+        if not is_whole(order.payload, milestones):
+            return FollowUps(incomplete=True)
+        due = due_milestones(order.payload, milestones, today)
     bill = _bill(order, left, due.lines, invoices, policy)
     if bill.is_negative:
         return FollowUps(due_on=due.next_on, negative=True)
@@ -176,6 +190,15 @@ def plan_follow_ups(
         for name, lines in groupby(bill.credits, lambda one: one.invoice)
     ]
     return FollowUps((*credited, *([writer.invoice(bill.lines)] if bill.lines else [])), due.next_on)
+
+
+def _waits(payload: Mapping[str, Any], policy: BillingPolicy, today: date) -> FollowUps | None:
+    """What becomes of an order that was never invoiced, and is not to be, or not yet; None: it is."""
+    if _is_invoiced_elsewhere(payload, policy.since):
+        return FollowUps()
+    day = _trigger_day(payload, policy.trigger)
+    is_later = payload["status"] == "open" and day is not None and day > today
+    return FollowUps(due_on=day) if is_later else None
 
 
 def _due(payload: Mapping[str, Any], policy: BillingPolicy, today: date, delivered: Delivered = ()) -> Due:
@@ -217,8 +240,8 @@ def _is_amended(
     standing: Sequence[Mapping[str, Any]],
     policy: BillingPolicy,
 ) -> bool:
-    """Whether the order has changed in what is invoiced of it: that more of it is due, or delivered, by now is no amendment."""
-    if policy.trigger is InvoiceTrigger.DELIVERY and standing:
+    """Whether the order has changed in what is invoiced of it: that more of it is due, delivered or reached by now is no amendment."""
+    if policy.trigger in {InvoiceTrigger.DELIVERY, InvoiceTrigger.MILESTONE} and standing:
         return bool(bill.credits)
     if policy.schedule is not None and standing:
         billed_on = max(date.fromisoformat(invoice["original_date"]) for invoice in standing)
@@ -234,7 +257,7 @@ def _is_invoiced_elsewhere(payload: Mapping[str, Any], since: date | None) -> bo
 
 def _trigger_day(payload: Mapping[str, Any], trigger: InvoiceTrigger) -> date | None:
     """None when the order does not say, or is due by parts: then nothing keeps it from being invoiced."""
-    if trigger in {InvoiceTrigger.SCHEDULE, InvoiceTrigger.DELIVERY}:
+    if trigger not in {InvoiceTrigger.BOOKING, InvoiceTrigger.START}:
         return None
     starts = [line["start"] for line in payload["lines"] if line.get("start")]
     if trigger is InvoiceTrigger.START and starts:

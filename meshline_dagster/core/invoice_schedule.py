@@ -11,12 +11,12 @@ from calendar import monthrange
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any
 
-from meshline_dagster.core.money import exponent, quantize, to_text
+from meshline_dagster.core.line_shares import rounded_share, with_share
 
 __all__ = ["BilledIn", "BillingEvery", "BillingSchedule", "Due", "due_by"]
 
@@ -24,7 +24,6 @@ Line = Mapping[str, Any]
 _MONTHS = {"month": 1, "quarter": 3, "half_year": 6, "year": 12}
 _LAST_DAY = date.max.toordinal()
 _FAR = _LAST_DAY + 366
-_PLACES = 9
 
 
 class BillingEvery(StrEnum):
@@ -101,15 +100,10 @@ def _parts(line: Line, payload: Mapping[str, Any], schedule: BillingSchedule) ->
 
 
 def _part(line: Line, term: "_Term", number: int, days: tuple[int, int], currency: str) -> Line:
-    whole, quantity = Decimal(line["amount"]), Decimal(line["quantity"])
+    whole = Decimal(line["amount"])
     amount = term.worth(whole, number + 1, currency) - term.worth(whole, number, currency)
-    return {
-        **line,
-        "start": date.fromordinal(days[0]).isoformat(),
-        "end": date.fromordinal(days[1]).isoformat(),
-        "unit_price": to_text(_price(quantity, amount, currency)) if quantity else line["unit_price"],
-        "amount": to_text(amount),
-    }
+    start, end = (date.fromordinal(day).isoformat() for day in days)
+    return {**with_share(line, amount, currency), "start": start, "end": end}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +143,9 @@ class _Term:
 
     def worth(self, whole: Decimal, periods: int, currency: str) -> Decimal:
         """What the first so many periods are worth together."""
-        if periods >= self.periods:
-            return whole
-        share = Fraction(periods * self.length, self.full * self.length + self.cut)
-        places = exponent(currency)
-        return Decimal(round(Fraction(whole) * share * 10**places)).scaleb(-places)
+        weight = self.full * self.length + self.cut
+        share = Fraction(periods * self.length, weight) if periods < self.periods else Fraction(1)
+        return rounded_share(whole, share, currency)
 
 
 def _plus_months(day: date, months: int) -> int:
@@ -162,16 +154,6 @@ def _plus_months(day: date, months: int) -> int:
     if year > date.max.year:
         return _FAR
     return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1])).toordinal()
-
-
-def _price(quantity: Decimal, amount: Decimal, currency: str) -> Decimal:
-    """The unit price of the fewest decimals that comes out at the amount."""
-    least, price = exponent(currency), amount / quantity
-    for places in range(least, _PLACES + 1):
-        rounded = price.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_EVEN)
-        if quantize(quantity * rounded, currency) == amount:
-            return rounded
-    return rounded
 
 
 def _day(text: str | None) -> date | None:

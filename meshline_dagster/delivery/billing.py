@@ -19,6 +19,7 @@ from meshline_dagster.core.followups import (
 from meshline_dagster.core.identity import shard_of
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.delivery.findings import billing_trace_key, changed_finding, negative_finding
+from meshline_dagster.delivery.findings_milestones import incomplete_finding
 from meshline_dagster.delivery.options import DeliveryOptions
 from meshline_dagster.delivery.redating import let_redated_wait
 from meshline_dagster.erp.protocol import Capabilities
@@ -26,6 +27,7 @@ from meshline_dagster.store.billing import billing_rows, kept_back, not_approved
 from meshline_dagster.store.deliveries import deliveries_of
 from meshline_dagster.store.exceptions import raise_exceptions, resolve
 from meshline_dagster.store.ledger_writes import Change, change_states, insert_postings
+from meshline_dagster.store.milestones import milestones_of
 
 __all__ = ["Billing", "billing_of", "check_billing", "plan_billing", "reopen_refused"]
 
@@ -102,8 +104,11 @@ def plan_billing(connection: Connection, billings: Sequence[Billing], *, actor: 
     left_alone = changed.keys() | kept_back(connection, keys)
     put_off(connection, to, keys, [])  # before anything is read: a delivery that is told from now on asks again
     told = deliveries_of(connection, to, keys) if policy.trigger is InvoiceTrigger.DELIVERY else {}
+    reached = milestones_of(connection, keys) if policy.trigger is InvoiceTrigger.MILESTONE else {}
     plans = {
-        key: plan_follow_ups(key, rows[key], policy, today=today, delivered=told.get(key, ()))
+        key: plan_follow_ups(
+            key, rows[key], policy, today=today, delivered=told.get(key, ()), milestones=reached.get(key, ())
+        )
         for key in keys
         if key not in left_alone
     }
@@ -116,8 +121,13 @@ def plan_billing(connection: Connection, billings: Sequence[Billing], *, actor: 
     findings = [changed_finding(to, key, row.event_id) for key, row in changed.items()]
     negative = {key: order for key, plan in plans.items() if plan.negative and (order := rows_that_count(rows[key])[0])}
     findings += [negative_finding(to, key, order) for key, order in negative.items()]
+    incomplete = {
+        key: order for key, plan in plans.items() if plan.incomplete and (order := rows_that_count(rows[key])[0])
+    }
+    findings += [incomplete_finding(to, key, order, reached.get(key, ())) for key, order in incomplete.items()]
     raise_exceptions(connection, findings, now=now)
-    mended = [billing_trace_key(to, key) for key in plans if key not in negative]
+    left = negative.keys() | incomplete.keys()
+    mended = [billing_trace_key(to, key) for key in plans if key not in left]
     resolve(connection, mended, resolution="billing does not stop at it any more", now=now)
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from sqlalchemy import Connection
+
 from meshline_dagster.core.documents import DocumentKind, ErpDocument
 from meshline_dagster.core.followups import InvoiceTrigger
 from meshline_dagster.core.identity import shard_of
@@ -10,13 +12,12 @@ from meshline_dagster.core.invoice_delivery import delivered_of
 from meshline_dagster.delivery.options import DeliveryOptions
 from meshline_dagster.store.billing import put_off
 from meshline_dagster.store.deliveries import ToldDelivery, keep_deliveries
-from meshline_dagster.store.engine import Store
 
 __all__ = ["heed_deliveries"]
 
 
 def heed_deliveries(
-    store: Store, options: DeliveryOptions, documents: Sequence[ErpDocument], *, now: datetime
+    connection: Connection, options: DeliveryOptions, documents: Sequence[ErpDocument], *, now: datetime
 ) -> list[str]:
     """Keep what the ERP tells of its orders' deliveries, and have those looked at of which it is something new; tells which.
 
@@ -30,10 +31,7 @@ def heed_deliveries(
         for one in documents
         if one.kind is DocumentKind.SALES_ORDER and one.external_id and one.status != "cancelled"
     ]
-    with store.write() as connection:
-        changed = keep_deliveries(connection, options.destination, told, now=now)
-        today = billing.day(now)
-        put_off(
-            connection, options.destination, changed, [(key, shard_of(key, options.shards), today) for key in changed]
-        )
+    changed = keep_deliveries(connection, options.destination, told, now=now)
+    today = billing.day(now)
+    put_off(connection, options.destination, changed, [(key, shard_of(key, options.shards), today) for key in changed])
     return changed

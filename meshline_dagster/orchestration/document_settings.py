@@ -2,19 +2,15 @@
 
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from meshline_dagster.core.followups import Amendments, BillingPolicy, InvoiceTrigger
 from meshline_dagster.core.invoice_schedule import BilledIn, BillingEvery, BillingSchedule
 from meshline_dagster.core.partials import PartialPolicy
 
 __all__ = ["DocumentSettings", "Documents"]
-
-_NEEDS = {
-    "milestone": "milestones of an order, with their dates and amounts, in the CRM's feeds",
-}
 
 
 class Documents(StrEnum):
@@ -24,15 +20,6 @@ class Documents(StrEnum):
     ORDER_AND_INVOICE = "order_and_invoice"
 
 
-def _known_trigger(value: Any) -> Any:
-    if value in _NEEDS:
-        raise ValueError(
-            f"{value} needs {_NEEDS[value]}, which this version does not have: use booking, start, schedule or delivery, or order_only and "
-            "let the ERP invoice"
-        )
-    return value
-
-
 class DocumentSettings(BaseModel):
     """What is invoiced, when, and what an amendment does to it.
 
@@ -40,7 +27,8 @@ class DocumentSettings(BaseModel):
         documents: ``order_only`` leaves invoices to the ERP; ``order_and_invoice`` makes them, and credit notes.
         amendments: ``amend_in_place`` credits or invoices the difference; ``credit_and_rebill`` credits all and invoices anew.
         invoice_trigger: ``booking`` invoices from the order's date on, ``start`` from the first day on which one of its lines starts;
-            ``schedule`` invoices each line by the periods of its term, ``delivery`` what the ERP says is delivered.
+            ``schedule`` invoices each line by the periods of its term, ``delivery`` what the ERP says is delivered,
+            ``milestone`` the share of each milestone that is reached.
         billing_every: with ``schedule``, how long a period is. billed_in: whether it is invoiced on its first day (``advance``) or on the
             day after its last (``arrears``).
         invoices_from: orders booked before this day are invoiced elsewhere; required outside a sandbox.
@@ -54,7 +42,7 @@ class DocumentSettings(BaseModel):
 
     documents: Documents = Documents.ORDER_ONLY
     amendments: Amendments = Amendments.AMEND_IN_PLACE
-    invoice_trigger: Annotated[InvoiceTrigger, BeforeValidator(_known_trigger)] = InvoiceTrigger.BOOKING
+    invoice_trigger: InvoiceTrigger = InvoiceTrigger.BOOKING
     billing_every: BillingEvery | None = None
     billed_in: BilledIn | None = None
     invoices_from: date | None = None

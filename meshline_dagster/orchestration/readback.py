@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from meshline_dagster.core.documents import DocumentKind, ErpDocument
+from meshline_dagster.core.followups import InvoiceTrigger
 from meshline_dagster.delivery.deliveries import heed_deliveries
 from meshline_dagster.delivery.readback import ErpFeed
 from meshline_dagster.orchestration.connect import connect_writer
@@ -46,7 +47,9 @@ def _read_back_asset(settings: SyncSettings, kind: DocumentKind, key: dg.AssetKe
     )
     def _read_back(context: dg.AssetExecutionContext, meshline: MeshlineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster does not know the parameterised form
         def heed(documents: Sequence[ErpDocument]) -> None:
-            heed_deliveries(meshline.store(), settings.delivery(), documents, now=datetime.now(UTC))
+            if settings.billing is not None and settings.billing.trigger is InvoiceTrigger.DELIVERY:
+                with meshline.store().write() as connection:
+                    heed_deliveries(connection, settings.delivery(), documents, now=datetime.now(UTC))
 
         feed = ErpFeed(connect_writer(settings), kind, heed)
         result = poll_feed(settings, meshline, feed, run_id=context.run.run_id)

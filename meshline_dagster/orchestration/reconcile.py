@@ -25,11 +25,13 @@ from meshline_dagster.orchestration.settings import SyncSettings
 from meshline_dagster.orchestration.sources import ERP_VIEWS, source_files
 from meshline_dagster.orchestration.translator import dbt_specs
 from meshline_dagster.store.builds import last_build
+from meshline_dagster.store.milestones import active_milestones
 from meshline_dagster.warehouse.build import RECONCILE, reconcile_args
 from meshline_dagster.warehouse.connection import open_warehouse
 from meshline_dagster.warehouse.duplicates import doubled_documents
 from meshline_dagster.warehouse.extracts import write_billing_terms
 from meshline_dagster.warehouse.publish import RECONCILED, publish
+from meshline_dagster.warehouse.records import MilestoneEntry
 from meshline_dagster.warehouse.sources import create_landing_views
 
 __all__ = ["reconcile_assets"]
@@ -53,9 +55,13 @@ def reconcile_assets(settings: SyncSettings, feeds: Sequence[FeedSpec]) -> dg.As
                 build = last_build(ops)
                 if build is None:
                     raise ConfigError("nothing has been derived yet: materialise the assets up to `outbox` first")
+                milestones = [
+                    MilestoneEntry(one.entity_key, one.percent, one.amount, one.reached_on)
+                    for one in active_milestones(ops)
+                ]
                 files = source_files(ops, zone, feeds, settings.destination.name, after=build.landing_to)
             create_landing_views(connection, files)
-            write_billing_terms(connection, settings.billing_terms(datetime.now(UTC)))
+            write_billing_terms(connection, settings.billing_terms(datetime.now(UTC)), milestones)
             step = DbtStep(reconcile_args(), path)
             if step.result.success and _land_deletions(context, settings, meshline, doubled_documents(connection)):
                 with meshline.store().write() as ops:

@@ -9,7 +9,15 @@ from meshline_dagster.core.documents import REVERSE, DocumentKind
 from meshline_dagster.core.ledger import OPEN_STATES, PostingState
 from meshline_dagster.store.bulk import among
 from meshline_dagster.store.exceptions import CLOSED
-from meshline_dagster.store.tables import attempt, billing_due, delivered_order, exception_item, is_open, posting
+from meshline_dagster.store.tables import (
+    attempt,
+    billing_due,
+    delivered_order,
+    exception_item,
+    is_open,
+    milestone,
+    posting,
+)
 
 __all__ = [
     "attempts_of",
@@ -60,7 +68,7 @@ def entities_named(connection: Connection, identifier: str) -> list[str]:
 
 def waiting_visibly(connection: Connection, destination: str, entities: Sequence[str]) -> set[str]:
     """Those of these entities that somebody has an open exception about, or of which something is on its way or held back; and those of which
-    the ERP has told of a delivery that the next run bills.
+    the ERP has told of a delivery, or somebody of a milestone, that the next run bills.
     """
     asked = select(exception_item.c.entity_key).where(
         among(connection, exception_item.c.entity_key, entities), exception_item.c.status != CLOSED
@@ -77,7 +85,17 @@ def waiting_visibly(connection: Connection, destination: str, entities: Sequence
         )
         .where(delivered_order.c.destination == destination, among(connection, delivered_order.c.entity_key, entities))
     )
-    return {key for query in (asked, opened, told) for key in connection.execute(query).scalars()}
+    planned = (
+        select(milestone.c.entity_key, billing_due.c.due_on, milestone.c.created_at, milestone.c.revoked_at)
+        .join(billing_due, billing_due.c.entity_key == milestone.c.entity_key)
+        .where(billing_due.c.destination == destination, among(connection, milestone.c.entity_key, entities))
+    )
+    decided = {
+        key
+        for key, due_on, *moments in connection.execute(planned)
+        if any(moment is not None and due_on < moment.date() for moment in moments)
+    }
+    return decided | {key for query in (asked, opened, told) for key in connection.execute(query).scalars()}
 
 
 def postings_in(

@@ -31,6 +31,7 @@ __all__ = [
     "is_open",
     "is_posted",
     "is_reversal",
+    "milestone",
     "posting",
 ]
 
@@ -153,4 +154,23 @@ delivered_order = Table(
     Column("stamp", UtcDateTime, nullable=False),
     Column("delivered", Text, nullable=False),
     Column("told_at", UtcDateTime, nullable=False),
+)
+
+# One milestone of an order as somebody planned it, or recorded it as reached. Numbers are decimal strings. Revoked, never edited.
+milestone = Table(
+    "milestone",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("entity_key", String(300), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("percent", String(40)),
+    Column("amount", String(40)),
+    Column("reached_on", Date),
+    Column("actor", String(100), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("revoked_seq", BigInteger),
+    Column("revoked_at", UtcDateTime),
+    Column("revoked_by", String(100)),
+    Index(None, "entity_key"),
 )

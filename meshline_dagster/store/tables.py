@@ -28,6 +28,7 @@ from meshline_dagster.store.ledger_tables import (
     is_open,
     is_posted,
     is_reversal,
+    milestone,
     posting,
 )
 from meshline_dagster.store.metadata import ROW_ID, metadata
@@ -58,6 +59,7 @@ __all__ = [
     "lease",
     "mapping",
     "metadata",
+    "milestone",
     "pause",
     "posting",
     "rate",

@@ -5,6 +5,7 @@ The models read nothing else that changes: no clock, no environment. This module
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from meshline_dagster.core.identity import canonical_json, sha256_hex
-from meshline_dagster.warehouse.records import BillingTerms, BuildMode, BuildSpec, Policy
+from meshline_dagster.warehouse.records import BillingTerms, BuildMode, BuildSpec, MilestoneEntry, Policy
 
 __all__ = ["effective_mode", "mark_applied", "policy_hash", "write_billing_terms", "write_extracts"]
 
@@ -77,16 +78,19 @@ def write_extracts(connection: duckdb.DuckDBPyConnection, spec: BuildSpec, mode:
         _replace(connection, "mapping", [asdict(entry) for entry in spec.mappings], _MAPPING)
         changed = [{"kind": kind, "source_value": value} for kind, value in spec.changed_mappings]
         _replace(connection, "mapping_new", changed, _MAPPING_NEW)
-        write_billing_terms(connection, spec.billing or BillingTerms(spec.as_of.date()))
+        write_billing_terms(connection, spec.billing or BillingTerms(spec.as_of.date()), spec.milestones)
     except BaseException:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
 
 
-def write_billing_terms(connection: duckdb.DuckDBPyConnection, terms: BillingTerms) -> None:
+def write_billing_terms(
+    connection: duckdb.DuckDBPyConnection, terms: BillingTerms, milestones: Sequence[MilestoneEntry] = ()
+) -> None:
     """Write what the comparison with the ERP has to know of invoices: of each comparison anew, as its day is not that of the build."""
     _replace(connection, "billing_terms", [asdict(terms)], _BILLING_TERMS)
+    _replace(connection, "milestone", [asdict(one) for one in milestones], _MILESTONE)
 
 
 def mark_applied(connection: duckdb.DuckDBPyConnection, spec: BuildSpec, project_hash: str) -> None:
@@ -143,6 +147,14 @@ _BILLING_TERMS = pa.schema(
         ("invoices_from", pa.date32()),
         ("months", pa.int32()),
         ("in_arrears", pa.bool_()),
+    ]
+)
+_MILESTONE = pa.schema(
+    [
+        ("entity_key", pa.string()),
+        ("percent", pa.decimal128(18, 4)),
+        ("amount", pa.decimal128(18, 4)),
+        ("reached_on", pa.date32()),
     ]
 )
 _MAPPING = pa.schema(

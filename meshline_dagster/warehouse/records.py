@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 
 __all__ = ["BillingTerms", "BuildMode", "BuildSpec", "MappingEntry", "Policy", "SourceFile", "SourceFiles"]
@@ -70,7 +71,7 @@ class BillingTerms:
 
     Attributes:
         today: where the books are kept.
-        invoice_trigger: ``booking``, ``start`` or ``schedule``; None: the sync makes no invoices.
+        invoice_trigger: ``booking``, ``start``, ``schedule``, ``delivery`` or ``milestone``; None: the sync makes no invoices.
         invoices_from: orders booked before this day are invoiced elsewhere; None: none is.
         months: how long a period of the schedule is; None: lines are not billed by periods.
         in_arrears: a period is invoiced on the day after its last; else on its first.
@@ -81,6 +82,16 @@ class BillingTerms:
     invoices_from: date | None = None
     months: int | None = None
     in_arrears: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MilestoneEntry:
+    """One milestone in force: a percentage of its order, or an amount in its currency; ``reached_on`` is None until it is reached."""
+
+    entity_key: str
+    percent: Decimal | None
+    amount: Decimal | None
+    reached_on: date | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +113,7 @@ class BuildSpec:
         replay: first and last change day (UTC) whose entities are recomputed besides the touched ones.
         mappings: every decision in force.
         changed_mappings: ``(kind, source value)`` decided or revoked since the build cursor.
-        billing: what the sync invoices; None: nothing.
+        billing: what the sync invoices; None: nothing. milestones: those of all orders, where they are invoiced by them.
         after: the build whose end is the build cursor, where known: when this warehouse has not applied it (it was restored
             from elsewhere, or is new), the build becomes a full one.
     """
@@ -117,6 +128,7 @@ class BuildSpec:
     replay: tuple[date, date] | None = None
     after: str | None = None
     billing: BillingTerms | None = None
+    milestones: Sequence[MilestoneEntry] = ()
 
     def __post_init__(self) -> None:
         if self.as_of.tzinfo is None:

@@ -41,13 +41,18 @@ def of(row, *lines):
     return replace(row, amount=Decimal(amount), payload={**row.payload, "amount": amount, "lines": made})
 
 
+def heed(ops, options, page, now):
+    with ops.write() as connection:
+        return heed_deliveries(connection, options, page, now=now)
+
+
 def read_back(ops, erp, options=AS_DELIVERED, since=None):
     """As the read-back asset does; tells of which orders something new was told."""
     now, told = datetime.now(UTC), []
     feed = ErpFeed(
         MemoryWriter(erp),
         DocumentKind.SALES_ORDER,
-        lambda page: told.extend(heed_deliveries(ops, options, page, now=now)),
+        lambda page: told.extend(heed(ops, options, page, now=now)),
     )
     for _ in feed.read(Window(since or now - timedelta(days=1), now + timedelta(days=1))):
         pass
@@ -105,13 +110,13 @@ def test_what_the_erp_told_is_kept_and_an_older_word_never_overrules_it(ops):
     [old] = erp.of(DocumentKind.SALES_ORDER, NAME)
     erp.deliver(NAME, "A", Decimal(6))
     read_back(ops, erp)
-    assert heed_deliveries(ops, AS_DELIVERED, [old], now=datetime.now(UTC)) == []
+    assert heed(ops, AS_DELIVERED, [old], now=datetime.now(UTC)) == []
     with ops.read() as connection:
         told = deliveries_of(connection, "memory", [KEY])
     assert told == {KEY: [{"sku": "A", "unit_price": "3", "delivered": "6"}]}
     stranger = replace(old, external_id="MLO-nobodys", stamp=datetime.now(UTC))
-    assert heed_deliveries(ops, AS_DELIVERED, [stranger], now=datetime.now(UTC)) == []
-    assert heed_deliveries(ops, OPTIONS, [replace(old, stamp=datetime.now(UTC))], now=datetime.now(UTC)) == []
+    assert heed(ops, AS_DELIVERED, [stranger], now=datetime.now(UTC)) == []
+    assert heed(ops, OPTIONS, [replace(old, stamp=datetime.now(UTC))], now=datetime.now(UTC)) == []
 
 
 @pytest.mark.parametrize("amendments", list(Amendments), ids=str)
@@ -141,7 +146,7 @@ def test_a_discount_is_invoiced_with_the_last_of_what_is_delivered(ops):
         erp.deliver(NAME, "A", Decimal(quantity))
         [shown] = erp.of(DocumentKind.SALES_ORDER, NAME)
         lines = tuple(replace(line, delivered=None) if line.sku == "D" else line for line in shown.lines)
-        heed_deliveries(ops, AS_DELIVERED, [replace(shown, lines=lines)], now=datetime.now(UTC))
+        heed(ops, AS_DELIVERED, [replace(shown, lines=lines)], now=datetime.now(UTC))
         run(ops, MemoryWriter(erp), AS_DELIVERED)
         assert billed(erp) == {"1": Decimal(worth)}
 

@@ -3,7 +3,7 @@
 -- order. Key: billing_id.
 -- Why: what the ERP has invoiced less what it has credited, against the order as the ERP holds it now: amounts ex tax. That is due_amount:
 -- what the order is worth, or, where lines are billed by periods, what is due of it by today; or what is
--- delivered of it.
+-- delivered of it, or of its milestones reached; an order whose milestones are missing, or not the whole order, waits for them.
 --   duplicate     more than one active document under one external id
 --   billed        the difference is what is due; nothing for an order that is cancelled
 --   not_due       nothing is invoiced, and nothing delivered, or the day from which the order is invoiced has not passed; or what was due by
@@ -50,6 +50,13 @@ states as (
     where document_kind = 'sales_order'
 ),
 
+-- by periods, or by milestones
+scheduled as (
+    select * from {{ ref('int_billing_schedule') }}
+    union all by name
+    select * from {{ ref('int_billing_milestones') }}
+),
+
 -- by the state that the ERP says it holds, else by the newest one
 orders as (
     select
@@ -69,13 +76,14 @@ billable as (
         orders.external_id,
         coalesce(orders.erp_currency, 'XXX') as currency,
         case
+            when terms.invoice_trigger = 'milestone' then scheduled.due_on
             when terms.invoice_trigger <> 'delivery'
                 then coalesce(scheduled.due_on, case when terms.invoice_trigger = 'start' then states.starts_on end, states.booked_on)
         end as due_on
     from orders
     cross join terms
     left join states using (event_id)
-    left join {{ ref('int_billing_schedule') }} as scheduled using (event_id)
+    left join scheduled using (event_id)
     where
         terms.invoice_trigger is not null
         and orders.erp_status = 'open'
@@ -111,7 +119,13 @@ compared as (
         case when orders.erp_currency = together.currency then coalesce(orders.erp_amount, 0) else 0 end as order_amount,
         case
             when orders.erp_currency = together.currency
-                then coalesce(scheduled.due_amount, delivered.due_amount, orders.erp_amount, 0)
+                then coalesce(
+                    scheduled.due_amount,
+                    delivered.due_amount,
+                    case when terms.invoice_trigger = 'milestone' then 0 end,
+                    orders.erp_amount,
+                    0
+                )
             else 0
         end as due_amount,
         case
@@ -120,7 +134,7 @@ compared as (
     from together
     cross join terms
     left join orders on together.order_external_id = orders.external_id
-    left join {{ ref('int_billing_schedule') }} as scheduled on orders.event_id = scheduled.event_id
+    left join scheduled on orders.event_id = scheduled.event_id
     left join {{ ref('int_billing_deliveries') }} as delivered on orders.external_id = delivered.external_id
     left join billable on together.order_external_id = billable.external_id and together.currency = billable.currency
 ),

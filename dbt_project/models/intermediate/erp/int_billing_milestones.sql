@@ -1,0 +1,70 @@
+{{ config(materialized='table', tags=['reconcile']) }}
+-- Grain: one state of an order that is to be posted and has milestones that are the whole of it, where orders are invoiced by milestones; else
+-- empty. Key: event_id.
+-- Why: what of the order has to be on invoices by today, and by yesterday: of each line what is reached of the order. The same as
+-- core/invoice_milestones.py, in SQL.
+with planned as (
+    select
+        milestones.entity_key,
+        coalesce(milestones.percent, 0) as percent,
+        coalesce(milestones.amount, 0) as amount,
+        milestones.reached_on,
+        terms.today
+    from {{ source('ops', 'milestone') }} as milestones
+    cross join {{ source('ops', 'billing_terms') }} as terms
+    where terms.invoice_trigger = 'milestone'
+),
+
+-- shares in hundred-thousandths of the order's amount, so that percentages and amounts add up without a division
+shares as (
+    select
+        outbox.event_id,
+        outbox.amount * 100000 as whole,
+        sum(planned.percent * outbox.amount * 1000 + planned.amount * 100000) as planned,
+        coalesce(sum(planned.percent * outbox.amount * 1000 + planned.amount * 100000) filter (where reached_on <= today), 0) as reached,
+        coalesce(sum(planned.percent * outbox.amount * 1000 + planned.amount * 100000) filter (where reached_on < today), 0) as reached_before,
+        min(reached_on) as due_on,
+        min(reached_on) filter (where reached_on > today) as next_due_on
+    from {{ ref('outbox') }} as outbox
+    inner join planned on outbox.entity_key = planned.entity_key
+    where outbox.document_kind = 'sales_order' and outbox.amount <> 0
+    group by outbox.event_id, outbox.amount
+    having sum(planned.percent * outbox.amount * 1000 + planned.amount * 100000) = outbox.amount * 100000
+),
+
+order_lines as (
+    select
+        outbox.event_id,
+        outbox.currency,
+        unnest(from_json(outbox.payload ->> '$.lines', '[{"amount": "DECIMAL(38,9)"}]'), recursive := true)
+    from {{ ref('outbox') }} as outbox
+    where outbox.event_id in (select event_id from shares)
+),
+
+due as (
+    select
+        order_lines.event_id,
+        shares.due_on,
+        shares.next_due_on,
+        case
+            when reached = whole then amount else {{ share('amount', 'abs(reached) * 1000', 'abs(whole) * 1000', 'currency') }}
+        end as due_amount,
+        case
+            when reached_before = whole then amount else {{ share('amount', 'abs(reached_before) * 1000', 'abs(whole) * 1000', 'currency') }}
+        end as due_before_amount
+    from order_lines
+    inner join shares on order_lines.event_id = shares.event_id
+),
+
+final as (
+    select
+        event_id,
+        min(due_on) as due_on,
+        min(next_due_on) as next_due_on,
+        cast(sum(due_amount) as decimal(38, 9)) as due_amount,
+        cast(sum(due_before_amount) as decimal(38, 9)) as due_before_amount
+    from due
+    group by event_id
+)
+
+select * from final

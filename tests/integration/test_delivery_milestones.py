@@ -1,0 +1,145 @@
+"""Orders that are invoiced by milestones which people plan and record as reached, against an ERP in memory."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from meshline_dagster.core.errors import RefusedError
+from meshline_dagster.core.followups import BillingPolicy, InvoiceTrigger
+from meshline_dagster.core.invoice_milestones import Milestone
+from meshline_dagster.orchestration.drain_sensor import why_drain
+from meshline_dagster.store.exceptions import exceptions
+from meshline_dagster.store.ledger_reports import waiting_visibly
+from meshline_dagster.store.milestones import (
+    Author,
+    active_milestones,
+    drop_milestone,
+    orders_named,
+    plan_milestone,
+    reach_milestone,
+)
+from meshline_dagster.testing.memory_erp import MemoryErp, MemoryWriter
+from tests.integration.test_delivery_billing import billed, post, run
+from tests.integration.test_delivery_engine import OPTIONS, order
+
+BY_MILESTONES = replace(OPTIONS, billing=BillingPolicy(trigger=InvoiceTrigger.MILESTONE))
+KEY = order(1).entity_key
+NOW = datetime.now(UTC)
+TODAY = NOW.date()
+FINANCE = Author("finance", "as signed", NOW)
+
+
+def percent(name, share):
+    return Milestone(name, percent=Decimal(share))
+
+
+def decide(ops, what, *told):
+    with ops.write() as connection:
+        return what(connection, KEY, *told, FINANCE)
+
+
+def codes(ops):
+    with ops.read() as connection:
+        return [(item.code, item.owner, item.priority) for item in exceptions(connection)]
+
+
+def explained(ops):
+    with ops.read() as connection:
+        return waiting_visibly(connection, "memory", [KEY])
+
+
+def test_an_order_waits_for_its_milestones_and_is_invoiced_as_they_are_reached(ops):
+    erp = MemoryErp()
+    post(ops, erp, [order(1, amount="100")], BY_MILESTONES)
+    assert billed(erp) == {}
+    assert codes(ops) == [("milestones_missing", "finance", "P3")]
+    decide(ops, plan_milestone, percent("design", "30"))
+    run(ops, MemoryWriter(erp), BY_MILESTONES)
+    assert codes(ops) == [("milestones_not_whole", "finance", "P3")]
+    with ops.read() as connection:
+        [item] = exceptions(connection)
+    assert "is worth 100 USD; its milestones are 30 %" in item.detail
+    assert f"`meshline milestones plan {KEY} --name NAME --percent P`" in item.fix
+    decide(ops, plan_milestone, percent("build", "70"))
+    decide(ops, reach_milestone, "design", TODAY)
+    assert why_drain(ops, BY_MILESTONES, now=NOW) == (True, "orders are to be invoiced from today on")
+    run(ops, MemoryWriter(erp), BY_MILESTONES)
+    assert (billed(erp), codes(ops)) == ({"1": Decimal(30)}, [])
+    decide(ops, reach_milestone, "build", TODAY + timedelta(days=5))
+    assert explained(ops) == {KEY}
+    run(ops, MemoryWriter(erp), BY_MILESTONES)
+    assert explained(ops) == set()
+    assert billed(erp) == {"1": Decimal(30)}
+    assert why_drain(ops, BY_MILESTONES, now=NOW) == (False, "nothing is due")
+    run(ops, MemoryWriter(erp), BY_MILESTONES, clock=lambda: NOW + timedelta(days=5))
+    assert billed(erp) == {"1": Decimal(100)}
+
+
+def test_a_milestone_that_is_dropped_gives_back_what_it_billed_once_the_rest_is_whole(ops):
+    erp = MemoryErp()
+    post(ops, erp, [order(1, amount="100")], BY_MILESTONES)
+    for name, share in (("design", "30"), ("build", "70")):
+        decide(ops, plan_milestone, percent(name, share))
+    decide(ops, reach_milestone, "design", TODAY)
+    run(ops, MemoryWriter(erp), BY_MILESTONES)
+    with ops.write() as connection, pytest.raises(RefusedError, match=r"'design' of .* is reached: drop it first"):
+        plan_milestone(connection, KEY, percent("design", "20"), FINANCE)
+    assert decide(ops, drop_milestone, "design") is True
+    assert decide(ops, drop_milestone, "design") is False
+    run(ops, MemoryWriter(erp), BY_MILESTONES)
+    assert billed(erp) == {"1": Decimal(30)}  # nobody has said what becomes of the 30 %
+    decide(ops, plan_milestone, percent("build", "100"))
+    run(ops, MemoryWriter(erp), BY_MILESTONES)
+    assert (billed(erp), codes(ops)) == ({"1": Decimal(0)}, [])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Milestone("a"),
+        Milestone("a", percent=Decimal(1), amount=Decimal(1)),
+        percent("a", "0"),
+        percent("a", "-5"),
+        percent("a", "0.00001"),
+        percent(" ", "5"),
+    ],
+    ids=["neither", "both", "nothing", "less than nothing", "too fine", "no name"],
+)
+def test_what_is_no_milestone_is_refused(ops, wrong):
+    with ops.write() as connection, pytest.raises(RefusedError):
+        plan_milestone(connection, KEY, wrong, FINANCE)
+    with ops.read() as connection:
+        assert active_milestones(connection) == []
+
+
+def test_each_decision_is_in_the_audit_log_and_nothing_is_edited(ops):
+    post(ops, MemoryErp(), [order(1, amount="100")], BY_MILESTONES)
+    decide(ops, plan_milestone, percent("design", "30"))
+    decide(ops, plan_milestone, percent("design", "40"))
+    decide(ops, reach_milestone, "design", TODAY)
+    with ops.write() as connection, pytest.raises(RefusedError, match="has no milestone 'build'"):
+        reach_milestone(connection, KEY, "build", TODAY, FINANCE)
+    decide(ops, drop_milestone, "design")
+    with ops.read() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT action FROM audit_entry WHERE action LIKE 'milestone.%%' ORDER BY seq"
+            if connection.dialect.name == "postgresql"
+            else "SELECT action FROM audit_entry WHERE action LIKE 'milestone.%' ORDER BY seq"
+        )
+        assert [row[0].removeprefix("milestone.") for row in rows] == [
+            *("planned", "revoked", "planned", "revoked", "reached", "revoked"),
+        ]
+        assert [row[0] for row in connection.exec_driver_sql("SELECT percent FROM milestone ORDER BY seq")] == [
+            *("30", "40", "40"),
+        ]
+
+
+def test_an_order_is_found_by_the_names_that_people_know(ops):
+    erp = MemoryErp()
+    post(ops, erp, [order(1), order(11)], BY_MILESTONES)
+    with ops.read() as connection:
+        for name in (KEY, order(1).external_id, KEY.rpartition("/")[2]):
+            assert orders_named(connection, name) == [KEY]
+        assert orders_named(connection, "no such order") == []
