@@ -47,14 +47,14 @@ def test_half_an_order_is_not_left_behind_when_newer_states_are_coalesced():
 
 def test_a_second_invoice_that_the_erp_makes_too_late_is_detected_and_counted_apart():
     """No client can prevent it where the ERP takes everything twice; elsewhere the ERP itself does."""
-    found = {profile: too_late(profile) for profile in Profile}
+    found = {profile: " ".join(too_late(seed, profile) for seed in range(6)) for profile in Profile}
     assert "MLI" in found[Profile.LOOKUP_ONLY]
-    assert found[Profile.UNIQUE] == found[Profile.IDEMPOTENT] == ""
+    assert found[Profile.UNIQUE].strip() == found[Profile.IDEMPOTENT].strip() == ""
 
 
-def too_late(profile):
+def too_late(seed, profile):
     """The external ids that the ERP holds twice, of a schedule in which every other request is acted on too late."""
-    drawn = draw_schedule(0, profile)
+    drawn = draw_schedule(seed, profile)
     outcome = run_schedule(
         replace(
             drawn,

@@ -34,6 +34,7 @@ class Account:
         invoices: by external id. left: what is left of each line, by invoice and place: quantity and amount.
         documents: external ids of its invoices and credit notes.
         settled: the states that were closed by hand.
+        cancelled: how somebody cancelled it in the ERP by hand; None: nobody did, or a newer state was shown since.
     """
 
     states: dict[str, Effect] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class Account:
     left: dict[tuple[str, str], tuple[_Price, Decimal, Decimal]] = field(default_factory=dict)
     documents: set[str] = field(default_factory=set)
     settled: set[str] = field(default_factory=set)
+    cancelled: Effect | None = None
 
     @property
     def shown(self) -> Effect | None:
@@ -65,6 +67,7 @@ class Account:
     def book(self, effect: Effect) -> Iterator[tuple[str, str]]:
         """Take in what counts. Yields what is wrong with it: check and text."""
         if effect.bill is None:
+            self.cancelled = None
             self.states.setdefault(effect.event_id, effect)
             self.settled |= {effect.event_id} if effect.settles else set()
             return
@@ -73,6 +76,18 @@ class Account:
             self._invoice(effect, effect.bill)
         else:
             yield from (("over credited", text) for text in self._credit(effect.bill))
+
+    def knows(self, effect: Effect) -> bool:
+        """Take in what only says how things stand. False when there is more to an effect: it is to be booked.
+
+        A cancellation that finds its order cancelled by hand is done: what is credited then follows from it.
+        """
+        is_foreign = effect.foreign and not effect.settles
+        if is_foreign:
+            self.cancelled = effect if effect.content.status == "cancelled" else None
+        elif effect.kind is DocumentKind.CREDIT_NOTE and effect.bill is not None and self.cancelled is not None:
+            self.states.setdefault(effect.bill.state, self.cancelled)
+        return is_foreign
 
     def _invoice(self, effect: Effect, bill: Bill) -> None:
         """A second one under one external id counts as well."""
@@ -97,7 +112,9 @@ def accounts(records: ErpRecords) -> dict[str, Account]:
     """Every order's account as it stands in the end, by external id."""
     books: dict[str, Account] = {}
     for effect in _counting(records):
-        list(books.setdefault(effect.entity, Account()).book(effect))
+        account = books.setdefault(effect.entity, Account())
+        if not account.knows(effect):
+            list(account.book(effect))
     return books
 
 
@@ -107,6 +124,8 @@ def check_billing(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
     books: dict[str, Account] = {}
     for effect in _counting(records):
         account, order = books.setdefault(effect.entity, Account()), effect.entity
+        if account.knows(effect):
+            continue
         refused = _is_refused(records, order, effect.at) or _was_refused_before(records, account, truth, effect)
         found = [
             *_before(account, effect, truth, refused),
@@ -126,6 +145,14 @@ def wrongly_billed(account: Account, entity: EntityTruth, truth: Truth, ended: f
     """
     if truth.billing is None or account.shown is None or _may_wait(account, entity, truth.billing, ended):
         return None
+    newest = max(entity.final, key=lambda one: one.position, default=None)
+    if (
+        account.cancelled is not None
+        and newest is not None
+        and newest.content.status == "cancelled"
+        and not account.net()
+    ):
+        return None
     if not account.is_billed(entity, truth.billing, ended):
         return f"should be billed {_text(_wanted(account.shown.content))}, is {_text(account.net())}"
     standing = {name for (name, _), (_, quantity, amount) in account.left.items() if quantity or amount}
@@ -138,13 +165,7 @@ def _counting(records: ErpRecords) -> Iterator[Effect]:
     """What orders and accounting documents say once they count; of an accounting document only the first time: it never changes."""
     booked: set[str] = set()
     for effect in records.effects:
-        if (
-            effect.draft
-            or effect.reversal
-            or (effect.foreign and not effect.settles)
-            or effect.kind not in _BILLING
-            or effect.erp_id in booked
-        ):
+        if effect.draft or effect.reversal or effect.kind not in _BILLING or effect.erp_id in booked:
             continue
         if effect.bill is not None:
             booked.add(effect.erp_id)
