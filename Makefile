@@ -30,9 +30,10 @@ check: setup ## lint, format, types, import floors
 bench: setup ## the measurements of benchmarks/, as ratios
 	@for one in benchmarks/bench_*.py; do echo "== $$one"; $(BIN)/python $$one || exit 1; done
 
-simulate: setup tryton-env ## 10,002 seeded schedules of faults over the three kinds of ERP, 300 orders in a real Tryton, the long tests
+simulate: setup tryton-env ## 10,002 seeded schedules of faults over the three kinds of ERP, 300 orders in a real Tryton, 100 histories of builds, the long tests
 	$(BIN)/python -m meshline_dagster.testing.simulator --seeds 0:3334 --profile all --processes 2 --points --journal .meshline/simulated.jsonl
 	MESHLINE_TEST_ORDERS=150 $(BIN)/python -m pytest -n 2 tests/end_to_end/test_tryton_faults.py
+	MESHLINE_EXAMPLES=100 $(BIN)/python -m pytest -n 2 tests/properties/test_builds.py tests/properties/test_missed_versions.py
 	$(BIN)/python -m pytest -n 2 -m long
 
 setup: $(STAMP)

@@ -99,6 +99,15 @@ def up(tmp_path):
     started.kill_what_is_left()
 
 
+@pytest.fixture
+def up_again(tmp_path, parsed):
+    """It where it has been started before: the dbt project is parsed."""
+    shutil.copytree(parsed, tmp_path / "home" / "dbt" / parsed.name)
+    started = Up(tmp_path / "home", tmp_path / "up.log")
+    yield started
+    started.kill_what_is_left()
+
+
 def all_gone(up):
     """Everything ends within what is granted: six seconds to webserver and daemon together, four to each sandbox; 30 on a busy machine."""
     up.wait_for(lambda: up.process.poll() is not None, 30, alive=False)
@@ -138,7 +147,8 @@ def test_it_prints_its_addresses_serves_them_ticks_a_run_and_ends_with_ctrl_c(up
     assert "stopping" in up.said()
 
 
-def test_a_sigterm_ends_everything_too(up):
+def test_a_sigterm_ends_everything_too(up_again):
+    up = up_again
     up.wait_for(lambda: up.url("Dagster"), 120)
     up.wait_for(lambda: httpx.get(f"{up.url('Dagster')}/server_info", timeout=5).is_success, 180)
     assert len(up.family()) >= 5  # make, meshline, CRM, ERP, webserver, daemon, their code servers

@@ -90,19 +90,14 @@ class Scene:
     def note(self, what):
         sys.stdout.write(f"{time.monotonic() - self.began:6.1f} s {what}\n")
 
-    def start(self, kind, request_seconds=120.0):
+    def start(self, request_seconds=120.0):
         """A run of the writer in a process of its own."""
-        command = [sys.executable, "-m", "tests.end_to_end.tryton_orders", kind]
+        command = [sys.executable, "-m", "tests.end_to_end.tryton_orders"]
         environment = {**os.environ, "MESHLINE_TEST_REQUEST_SECONDS": str(request_seconds)}
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
-    def finish(self, kind):
-        run = self.start(kind)
-        said = run.communicate(timeout=900)[0].decode()
-        assert run.returncode == 0, said
-
     @contextmanager
-    def killed_at(self, kind, methods, **options):
+    def killed_at(self, methods, **options):
         """A run that is killed when it is about to make one of these calls: which, is told to what this yields, and counted from there."""
         reached, count = threading.Event(), Counter()
 
@@ -116,7 +111,7 @@ class Scene:
                 reached.set()
                 run.wait()  # the call itself is never made: its caller is dead
 
-        run = self.start(kind, **options)
+        run = self.start(**options)
         try:
             yield arm
             while not reached.wait(0.02):
@@ -154,7 +149,8 @@ class Scene:
     def drain(self):
         """As the drain sensor does, until nothing is open any more."""
         for _ in range(6):
-            self.finish("drain")
+            done = run("drain", "drain")
+            assert done.success, [event for event in done.all_events if event.is_failure]
             self.note(f"drained, open: {self.open_postings()}")
             if not self.open_postings():
                 return
@@ -235,10 +231,10 @@ def test_every_order_is_in_tryton_once_and_invoiced_once_whatever_fails(scene):
     nearly_all = 2 * math.ceil(ORDERS / BATCH) - 1  # two calls a batch: at least one batch has made its first only
     proxy.held_seconds = 12
     proxy.plan((CUSTOMERS, Fault.HELD), *some_faults(rng, [CUSTOMERS], 1), *some_faults(rng, SALES, 1))
-    with scene.killed_at("post", SALES[:2], request_seconds=10) as arm:
+    with scene.killed_at(SALES[:2], request_seconds=10) as arm:
         arm(rng.randint(1, nearly_all))
     proxy.plan(*some_faults(rng, SALES, 3))
-    with scene.killed_at("post", BOOKS) as arm:
+    with scene.killed_at(BOOKS) as arm:
         left = scene.kill_tryton_between_confirm_and_process()
         arm(rng.randint(1, 2 * left))  # each of them is still to be invoiced, by two calls
         proxy.upstream = scene.company.process.start()

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from meshline_dagster.store.exceptions import open_codes
 from meshline_dagster.store.tables import build
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
@@ -22,6 +23,11 @@ FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
 ]
+DAEMON = """
+from dagster._daemon import cli, controller
+controller.DEFAULT_DAEMON_INTERVAL_SECONDS = 2  # Dagster's own 30 between two looks at a backfill cannot be set
+cli.main()
+"""
 LAUNCH = """mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) {
   __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
 BACKFILL = """query($i: String!) { partitionBackfillOrError(backfillId: $i) {
@@ -45,13 +51,13 @@ def ui(place):
     assert place.run().success
     port = free_port()
     commands = (
-        ["dagster_webserver", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)],
-        ["dagster._daemon", "run", "-w", "workspace.yaml"],
+        ["-m", "dagster_webserver", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)],
+        ["-c", DAEMON, "run", "-w", "workspace.yaml"],
     )
     log = (place.home / "ui.log").open("wb")
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", *command], cwd=ROOT, env=dict(os.environ), stdout=log, stderr=subprocess.STDOUT
+            [sys.executable, *command], cwd=ROOT, env=dict(os.environ), stdout=log, stderr=subprocess.STDOUT
         )
         for command in commands
     ]
@@ -135,20 +141,14 @@ def test_a_backfill_of_the_whole_graph_posts_nothing_twice_and_the_ui_shows_ever
     checks = place.run("crm_to_erp_checks", mode=None)
     assert checks.success
     assert place.status()["duplicates_in_erp"] == 1
-    wait_for(
-        lambda: (
-            "The check duplicates of fct_reconciliation failed"
-            in place.command("exceptions", "list", "--limit", "0").stdout
-        ),
-        120,
-    )
+    failed = {one.check_name: one.metadata for one in checks.get_asset_check_evaluations() if not one.passed}
 
     from playwright.sync_api import sync_playwright
 
     pages = {
         "/asset-groups/": ("raw", "staging", "marts", "delivery"),
         "/assets/salesforce/opportunity?view=partitions": ("Partitions Selected", "Materialized ("),
-        "/assets/fct_reconciliation?view=checks": ("duplicates", "Failed"),
+        "/assets/fct_reconciliation?view=checks&checkDetail=duplicates": ("Failed", *failed["duplicates"]),
         "/assets/sandbox/postings?view=overview": ("Metadata", "ledger/sales_order/posted"),
     }
     with sync_playwright() as play:
@@ -164,3 +164,16 @@ def test_a_backfill_of_the_whole_graph_posts_nothing_twice_and_the_ui_shows_ever
         browser.close()
     for number in range(len(pages)):
         assert (tmp_path / f"page{number}.png").stat().st_size > 10_000
+
+    wait_for(lambda: "check_failed" in codes(place), 120)  # the sensor comes every half minute
+    shown = place.command("exceptions", "list", "--limit", "0").stdout
+    assert "The check duplicates of fct_reconciliation failed" in shown
+
+
+def codes(place):
+    """Of what waits for a person."""
+    store = place.store()
+    with store.read() as connection:
+        found = open_codes(connection)
+    store.close()
+    return found

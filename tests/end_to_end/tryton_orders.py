@@ -1,6 +1,6 @@
 """Orders of a made-up seller, and the sync that brings them to Tryton and invoices them: what the tests under faults are about.
 
-As a program, ``python -m tests.end_to_end.tryton_orders post|drain``, it runs the writer as Dagster does, in a process that can be killed.
+As a program, ``python -m tests.end_to_end.tryton_orders``, it runs the writer as Dagster does, in a process that can be killed.
 """
 
 import os
@@ -93,8 +93,4 @@ def run(job_name: str, mode: str, selection: dg.AssetSelection | None = None) ->
 
 
 if __name__ == "__main__":
-    [kind] = sys.argv[1:]
-    done = (
-        run("drain", "drain") if kind == "drain" else run("sync", "poll", dg.AssetSelection.assets(postings_key(SYNC)))
-    )
-    sys.exit(0 if done.success else 1)
+    sys.exit(0 if run("sync", "poll", dg.AssetSelection.assets(postings_key(SYNC))).success else 1)

@@ -1,6 +1,6 @@
 """However changes come in, the warehouse ends with the same rows as when it sees them all at once.
 
-``make test`` tries 20 histories; MESHLINE_EXAMPLES says another number.
+``make test`` tries 14 histories, ``make simulate`` 100; MESHLINE_EXAMPLES says another number.
 """
 
 import os
@@ -16,7 +16,7 @@ from tests.integration.warehouse.landed import Project
 from tests.integration.warehouse.recorded import MemoryWarehouse
 from tests.properties.worlds import History, histories
 
-EXAMPLES = int(os.environ.get("MESHLINE_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("MESHLINE_EXAMPLES", "14"))
 POLICY = Policy(lines_limit=timedelta(days=1), customer_limit=timedelta(days=2), items=True, addresses=True)
 MARTS = ("marts.canonical_events", "marts.event_dispositions", "marts.outbox", "marts.fct_exceptions")
 

@@ -15,7 +15,7 @@ from meshline_dagster.testing.simulator.operations import Operations
 from meshline_dagster.testing.simulator.report import Summary, parts_of, run_many, told
 from meshline_dagster.testing.simulator.world import Publication
 
-SEEDS = int(os.environ.get("MESHLINE_SIMULATED_SEEDS", "40"))
+SEEDS = int(os.environ.get("MESHLINE_SIMULATED_SEEDS", "25"))
 """How many seeds of each profile; `make simulate` runs thousands."""
 
 
