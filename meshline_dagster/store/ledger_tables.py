@@ -80,7 +80,7 @@ posting = Table(
     Index(None, "destination", "entity_key"),
     Index(None, "destination", "state"),
 )
-# Four partial indexes stand in migrations only: declared here they would load every PostgreSQL dialect at import.
+# Four partial indexes, and the one that keeps a milestone from being in force twice, stand in migrations only: declared here they would load every PostgreSQL dialect at import.
 
 
 def is_open(of: NamedFromClause) -> TextClause:

@@ -107,10 +107,11 @@ def plan_milestone(connection: Connection, entity_key: str, planned: Milestone, 
         )
     if not planned.name.strip():
         raise RefusedError("a milestone has a name")
+    (seq,) = next_values(connection, "milestone")
     before = _active(connection, entity_key, planned.name)
     if before is not None and before.reached_on is not None:
         raise RefusedError(f"{planned.name!r} of {entity_key} is reached: drop it first, which credits what it billed")
-    return _write(connection, entity_key, planned, author, "milestone.planned")
+    return _write(connection, seq, entity_key, planned, author, action="milestone.planned")
 
 
 def reach_milestone(connection: Connection, entity_key: str, name: str, on: date, author: Author) -> int:
@@ -119,23 +120,25 @@ def reach_milestone(connection: Connection, entity_key: str, name: str, on: date
     Raises:
         RefusedError: no such milestone is planned.
     """
+    (seq,) = next_values(connection, "milestone")
     before = _active(connection, entity_key, name)
     if before is None:
         raise RefusedError(f"{entity_key} has no milestone {name!r}: see `meshline milestones list`")
     reached = Milestone(name, before.percent, before.amount, on)
-    return _write(connection, entity_key, reached, author, "milestone.reached")
+    return _write(connection, seq, entity_key, reached, author, action="milestone.reached")
 
 
 def drop_milestone(connection: Connection, entity_key: str, name: str, author: Author) -> bool:
     """Take a milestone back; what it billed is credited once the others are the whole order. False when there is none."""
-    dropped = _revoke(connection, entity_key, name, author)
+    (seq,) = next_values(connection, "milestone")
+    dropped = _revoke(connection, seq, entity_key, name, author)
     _wake(connection, entity_key, author.now)
     return dropped
 
 
-def _write(connection: Connection, entity_key: str, one: Milestone, author: Author, action: str) -> int:
-    _revoke(connection, entity_key, one.name, author)
-    (seq,) = next_values(connection, "milestone")
+def _write(connection: Connection, seq: int, entity_key: str, one: Milestone, author: Author, *, action: str) -> int:
+    """Put it in force instead of what has its name. Its number is taken before anything is read: it keeps others from deciding until we have."""
+    _revoke(connection, seq, entity_key, one.name, author)
     values = {
         "name": one.name,
         "percent": None if one.percent is None else to_text(one.percent),
@@ -159,11 +162,10 @@ def _write(connection: Connection, entity_key: str, one: Milestone, author: Auth
     return seq
 
 
-def _revoke(connection: Connection, entity_key: str, name: str, author: Author) -> bool:
+def _revoke(connection: Connection, seq: int, entity_key: str, name: str, author: Author) -> bool:
     before = _active(connection, entity_key, name)
     if before is None:
         return False
-    (seq,) = next_values(connection, "milestone")
     connection.execute(
         update(milestone)
         .where(milestone.c.seq == before.seq)

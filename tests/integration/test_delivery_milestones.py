@@ -1,10 +1,13 @@
 """Orders that are invoiced by milestones which people plan and record as reached, against an ERP in memory."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from meshline_dagster.core.errors import RefusedError
 from meshline_dagster.core.followups import BillingPolicy, InvoiceTrigger
@@ -143,3 +146,29 @@ def test_an_order_is_found_by_the_names_that_people_know(ops):
         for name in (KEY, order(1).external_id, KEY.rpartition("/")[2]):
             assert orders_named(connection, name) == [KEY]
         assert orders_named(connection, "no such order") == []
+
+
+def test_two_decisions_at_once_leave_a_milestone_in_force_once(ops):
+    post(ops, MemoryErp(), [order(1, amount="100")], BY_MILESTONES)
+    decide(ops, plan_milestone, percent("design", "50"))
+    with ThreadPoolExecutor(1) as pool:
+        with ops.write() as connection:
+            reach_milestone(connection, KEY, "design", TODAY, FINANCE)
+            other = pool.submit(decide, ops, reach_milestone, "design", TODAY)
+            time.sleep(0.5)  # the other one has begun
+            assert not other.done()
+        other.result()
+    with ops.read() as connection:
+        assert [(one.name, one.reached_on) for one in active_milestones(connection)] == [("design", TODAY)]
+
+
+def test_the_store_keeps_a_milestone_from_being_in_force_twice(ops):
+    decide(ops, plan_milestone, percent("design", "50"))
+    again = (
+        "INSERT INTO milestone (seq, entity_key, name, percent, actor, reason, created_at, revoked_seq) "
+        "SELECT {}, entity_key, name, percent, actor, reason, created_at, {} FROM milestone WHERE seq = 1"
+    )
+    with ops.write() as connection:
+        connection.exec_driver_sql(again.format(7, 8))
+    with pytest.raises(IntegrityError), ops.write() as connection:
+        connection.exec_driver_sql(again.format(9, "NULL"))

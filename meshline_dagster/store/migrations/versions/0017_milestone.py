@@ -29,3 +29,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_milestone")),
     )
     op.create_index(op.f("ix_milestone_entity_key"), "milestone", ["entity_key"])
+    op.execute("CREATE UNIQUE INDEX uq_milestone_name ON milestone (entity_key, name) WHERE revoked_seq IS NULL")
