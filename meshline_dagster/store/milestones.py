@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 _PLACES = 4
+_MOST_PERCENT, _MOST = Decimal(100), Decimal(9_200_000_000_000)  # an order's amount in the ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +99,18 @@ def plan_milestone(connection: Connection, entity_key: str, planned: Milestone, 
     """Plan a milestone of an order; one of this name is replaced, unless it is reached.
 
     Raises:
-        RefusedError: not exactly one of percentage and amount, not above nothing, finer than a ten-thousandth; or it is reached.
+        RefusedError: not exactly one of percentage and amount, not above nothing, finer than a ten-thousandth, more than a whole order, or
+            than the ledger holds; or it is reached.
     """
-    given = [value for value in (planned.percent, planned.amount) if value is not None]
-    if len(given) != 1 or given[0] <= 0 or given[0] != round(given[0], _PLACES):
+    given = [
+        (value, most)
+        for value, most in ((planned.percent, _MOST_PERCENT), (planned.amount, _MOST))
+        if value is not None
+    ]
+    if len(given) != 1 or not all(0 < value <= most and value == round(value, _PLACES) for value, most in given):
         raise RefusedError(
-            f"{planned.name!r} needs a percentage or an amount, above 0 and with {_PLACES} decimals at most, and not both"
+            f"{planned.name!r} needs a percentage or an amount, above 0, with {_PLACES} decimals and 100 % or {_MOST} at most, "
+            "and not both"
         )
     if not planned.name.strip():
         raise RefusedError("a milestone has a name")

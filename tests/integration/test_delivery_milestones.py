@@ -107,8 +107,15 @@ def test_a_milestone_that_is_dropped_gives_back_what_it_billed_once_the_rest_is_
         percent("a", "-5"),
         percent("a", "0.00001"),
         percent(" ", "5"),
+        percent("a", "100.0001"),
+        percent("a", "1e30"),
+        Milestone("a", amount=Decimal("1e14")),
+        Milestone("a", amount=Decimal("9200000000000.0001")),
     ],
-    ids=["neither", "both", "nothing", "less than nothing", "too fine", "no name"],
+    ids=[
+        *("neither", "both", "nothing", "less than nothing", "too fine", "no name"),
+        *("more than all", "far more than all", "more than an extract holds", "more than the ledger holds"),
+    ],
 )
 def test_what_is_no_milestone_is_refused(ops, wrong):
     with ops.write() as connection, pytest.raises(RefusedError):

@@ -7,7 +7,7 @@ from decimal import Decimal
 import duckdb
 import jinja2
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from meshline_dagster.core.followups import Amendments, BillingPolicy, InvoiceTrigger
@@ -187,8 +187,11 @@ def in_sql():
 @given(lines_of_orders, plans(), st.sampled_from(["EUR", "JPY"]), st.booleans())
 def test_the_marts_say_the_same_of_what_is_reached(in_sql, lines, planned, currency, is_cut):
     rounded = [{**one, "amount": to_text(quantize(Decimal(one["amount"]), currency))} for one in lines]
-    payload = state(rounded, currency=currency)
     planned = planned[1:] if is_cut else planned
+    says_the_same(in_sql, state(rounded, currency=currency), planned)
+
+
+def says_the_same(in_sql, payload, planned):
     found = in_sql(payload, planned, TODAY)
     if not is_whole(payload, planned):
         assert found == []
@@ -196,3 +199,27 @@ def test_the_marts_say_the_same_of_what_is_reached(in_sql, lines, planned, curre
     now, before = (due_milestones(payload, planned, TODAY - timedelta(days=back)) for back in (0, 1))
     sums = [sum(Decimal(one["amount"]) for one in due.lines) for due in (now, before)]
     assert found == [(*sums, now.next_on)]
+
+
+@st.composite
+def large(draw):
+    """An order of up to what the ledger holds, of two lines, and its milestones: a percentage, and the rest in two amounts."""
+    hundreds = draw(st.integers(2, 91_999_999_999))
+    first = draw(st.decimals("0.0001", 100 * hundreds - 1, places=4))
+    order, share = Decimal(100 * hundreds), draw(st.decimals("0.0001", "99.9999", places=4))
+    rest = order - hundreds * share
+    part = draw(st.decimals("0.0001", max(rest - 1, Decimal("0.0001")), places=4))
+    lines = [line("A", "1", "1", amount=to_text(one)) for one in (first, order - first)]
+    days = st.sampled_from([None, EARLIER, TODAY, LATER])
+    planned = [percent("a", share, draw(days)), amount("b", part, draw(days)), amount("c", rest - part, draw(days))]
+    return lines, [one for one in planned if one.percent or one.amount]
+
+
+@untimed
+@given(large(), st.sampled_from(["EUR", "VND", "BHD"]))
+@example(
+    ([line("A", "1", "1", amount="60000000000")], [percent("a", "33.3333", EARLIER), percent("b", "66.6667")]), "VND"
+)
+def test_the_marts_say_the_same_of_as_much_money_as_the_ledger_holds(in_sql, drawn, currency):
+    lines, planned = drawn
+    says_the_same(in_sql, state(lines, currency=currency), planned)

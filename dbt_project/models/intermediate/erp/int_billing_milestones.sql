@@ -6,8 +6,8 @@
 with planned as (
     select
         milestones.entity_key,
-        coalesce(milestones.percent, 0) as percent,
-        coalesce(milestones.amount, 0) as amount,
+        coalesce(cast(cast(milestones.percent as decimal(38, 4)) * 10000 as hugeint), 0) as percent,
+        coalesce(cast(cast(milestones.amount as decimal(38, 4)) * 10000 as hugeint), 0) as amount,
         milestones.reached_on,
         terms.today
     from {{ source('ops', 'milestone') }} as milestones
@@ -15,21 +15,30 @@ with planned as (
     where terms.invoice_trigger = 'milestone'
 ),
 
--- shares in hundred-thousandths of the order's amount, so that percentages and amounts add up without a division
-shares as (
+-- in 10^-12 of the currency, whole numbers, so that percentages and amounts add up without a division
+parts as (
     select
         outbox.event_id,
-        outbox.amount * 100000 as whole,
-        sum(planned.percent * outbox.amount * 1000 + planned.amount * 100000) as planned,
-        coalesce(sum(planned.percent * outbox.amount * 1000 + planned.amount * 100000) filter (where reached_on <= today), 0) as reached,
-        coalesce(sum(planned.percent * outbox.amount * 1000 + planned.amount * 100000) filter (where reached_on < today), 0) as reached_before,
-        min(reached_on) as due_on,
-        min(reached_on) filter (where reached_on > today) as next_due_on
+        cast(outbox.amount * 1000000 as hugeint) * 1000000 as whole,
+        planned.percent * cast(outbox.amount * 1000000 as hugeint) + planned.amount * 100000000 as part,
+        planned.reached_on,
+        planned.today
     from {{ ref('outbox') }} as outbox
     inner join planned on outbox.entity_key = planned.entity_key
     where outbox.document_kind = 'sales_order' and outbox.amount <> 0
-    group by outbox.event_id, outbox.amount
-    having sum(planned.percent * outbox.amount * 1000 + planned.amount * 100000) = outbox.amount * 100000
+),
+
+shares as (
+    select
+        event_id,
+        whole,
+        coalesce(sum(part) filter (where reached_on <= today), 0) as reached,
+        coalesce(sum(part) filter (where reached_on < today), 0) as reached_before,
+        min(reached_on) as due_on,
+        min(reached_on) filter (where reached_on > today) as next_due_on
+    from parts
+    group by event_id, whole
+    having sum(part) = whole
 ),
 
 order_lines as (
@@ -47,10 +56,10 @@ due as (
         shares.due_on,
         shares.next_due_on,
         case
-            when reached = whole then amount else {{ share('amount', 'abs(reached) * 1000', 'abs(whole) * 1000', 'currency') }}
+            when reached = whole then amount else {{ share('amount', 'abs(reached)', 'abs(whole)', 'currency') }}
         end as due_amount,
         case
-            when reached_before = whole then amount else {{ share('amount', 'abs(reached_before) * 1000', 'abs(whole) * 1000', 'currency') }}
+            when reached_before = whole then amount else {{ share('amount', 'abs(reached_before)', 'abs(whole)', 'currency') }}
         end as due_before_amount
     from order_lines
     inner join shares on order_lines.event_id = shares.event_id
