@@ -1,7 +1,7 @@
 """What of an order is to be on invoices where it is invoiced by milestones: pure arithmetic on lines and what is reached.
 
 Each milestone is a share of the order: a percentage of it, or an amount in its currency. One that is reached bills its share of every line, by
-cumulative rounding in the order in which they were recorded as reached: what is due in all is the line's amount times what is reached, rounded
+cumulative rounding in the order in which they became billable: what is due in all is the line's amount times what is reached, rounded
 once. Nothing is billed by milestones that are not the whole order together.
 """
 
@@ -52,7 +52,7 @@ def due_milestones(payload: Mapping[str, Any], milestones: Sequence[Milestone], 
 
     Args:
         payload: of a sales order.
-        milestones: in the order in which they were recorded as reached.
+        milestones: in the order in which they became billable.
     """
     if not is_whole(payload, milestones):
         return Due()

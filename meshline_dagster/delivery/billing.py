@@ -104,7 +104,7 @@ def plan_billing(connection: Connection, billings: Sequence[Billing], *, actor: 
     left_alone = changed.keys() | kept_back(connection, keys)
     put_off(connection, to, keys, [])  # before anything is read: a delivery that is told from now on asks again
     told = deliveries_of(connection, to, keys) if policy.trigger is InvoiceTrigger.DELIVERY else {}
-    reached = milestones_of(connection, keys) if policy.trigger is InvoiceTrigger.MILESTONE else {}
+    reached = milestones_of(connection, keys, policy.day) if policy.trigger is InvoiceTrigger.MILESTONE else {}
     plans = {
         key: plan_follow_ups(
             key, rows[key], policy, today=today, delivered=told.get(key, ()), milestones=reached.get(key, ())

@@ -166,6 +166,7 @@ milestone = Table(
     Column("percent", String(40)),
     Column("amount", String(40)),
     Column("reached_on", Date),
+    Column("place", BigInteger),
     Column("actor", String(100), nullable=False),
     Column("reason", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),

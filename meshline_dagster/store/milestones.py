@@ -1,6 +1,6 @@
 """Milestones of orders: planned, recorded as reached, dropped. Data, not code: attributed, in the audit log, revoked and never edited."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -43,20 +43,44 @@ class Author:
 
 @dataclass(frozen=True, slots=True)
 class PlannedMilestone(Milestone):
-    """One milestone in force, and who said so."""
+    """One milestone in force, and who said so.
+
+    Attributes:
+        place: the number of the record that gives it its place among those that are reached, with the day that it told and when (UTC); recorded
+            again it keeps its place once that day has come. None: it is not reached.
+    """
 
     seq: int = 0
     entity_key: str = ""
     actor: str = ""
     reason: str = ""
     created_at: datetime | None = None
+    place: int | None = None
+    placed_on: date | None = None
+    placed_at: datetime | None = None
+
+    def billable_on(self, day: Callable[[datetime], date]) -> date:
+        """The first day on which billing could know of it and had to; what is not reached comes last.
+
+        Args:
+            day: that of an instant, where the books are kept.
+        """
+        if self.placed_on is None or self.placed_at is None:
+            return date.max
+        return max(self.placed_on, day(self.placed_at))
 
 
 def active_milestones(connection: Connection, entity_keys: Sequence[str] | None = None) -> list[PlannedMilestone]:
     """All milestones in force, of some orders or of all, in the order in which they were planned, or recorded as reached."""
     table = milestone.c
     names = ("name", "percent", "amount", "reached_on", "seq", "entity_key", "actor", "reason", "created_at")
-    query = select(*[table[name] for name in names]).where(table.revoked_seq.is_(None)).order_by(table.seq)
+    first = milestone.alias("first")
+    query = (
+        select(*[table[name] for name in names], table.place, first.c.reached_on, first.c.created_at)
+        .join_from(milestone, first, first.c.seq == table.place, isouter=True)
+        .where(table.revoked_seq.is_(None))
+        .order_by(table.seq)
+    )
     if entity_keys is not None:
         query = query.where(among(connection, table.entity_key, entity_keys))
     return [
@@ -65,10 +89,17 @@ def active_milestones(connection: Connection, entity_keys: Sequence[str] | None 
     ]
 
 
-def milestones_of(connection: Connection, entity_keys: Sequence[str]) -> dict[str, list[Milestone]]:
-    """The milestones of these orders; without those that have none."""
+def milestones_of(
+    connection: Connection, entity_keys: Sequence[str], day: Callable[[datetime], date]
+) -> dict[str, list[Milestone]]:
+    """The milestones of these orders, in the order in which they became billable; without those that have none.
+
+    Args:
+        day: that of an instant, where the books are kept.
+    """
     found: dict[str, list[Milestone]] = {}
-    for one in active_milestones(connection, entity_keys):
+    rows = active_milestones(connection, entity_keys)
+    for one in sorted(rows, key=lambda row: (row.billable_on(day), row.place or row.seq)):
         found.setdefault(one.entity_key, []).append(one)
     return found
 
@@ -145,6 +176,7 @@ def drop_milestone(connection: Connection, entity_key: str, name: str, author: A
 
 def _write(connection: Connection, seq: int, entity_key: str, one: Milestone, author: Author, *, action: str) -> int:
     """Put it in force instead of what has its name. Its number is taken before anything is read: it keeps others from deciding until we have."""
+    before = _active(connection, entity_key, one.name)
     _revoke(connection, seq, entity_key, one.name, author)
     values = {
         "name": one.name,
@@ -157,6 +189,7 @@ def _write(connection: Connection, seq: int, entity_key: str, one: Milestone, au
             seq=seq,
             entity_key=entity_key,
             reached_on=one.reached_on,
+            place=_place(seq, one, before, author.now),
             actor=author.actor,
             reason=author.reason,
             created_at=author.now,
@@ -167,6 +200,14 @@ def _write(connection: Connection, seq: int, entity_key: str, one: Milestone, au
     audit.append(connection, [audit.Entry(author.actor, action, f"milestone:{seq}", detail)], at=author.now)
     _wake(connection, entity_key, author.now)
     return seq
+
+
+def _place(seq: int, one: Milestone, before: PlannedMilestone | None, now: datetime) -> int | None:
+    """What is billable already stays where it is: behind what was billed since, cents would be credited and billed anew."""
+    if one.reached_on is None:
+        return None
+    is_kept = before is not None and before.billable_on(datetime.date) <= now.date() >= one.reached_on
+    return before.place if before is not None and is_kept else seq
 
 
 def _revoke(connection: Connection, seq: int, entity_key: str, name: str, author: Author) -> bool:

@@ -19,6 +19,7 @@ from meshline_dagster.store.milestones import (
     Author,
     active_milestones,
     drop_milestone,
+    milestones_of,
     orders_named,
     plan_milestone,
     reach_milestone,
@@ -26,6 +27,8 @@ from meshline_dagster.store.milestones import (
 from meshline_dagster.testing.memory_erp import MemoryErp, MemoryWriter
 from tests.integration.test_delivery_billing import billed, post, run
 from tests.integration.test_delivery_engine import OPTIONS, order
+from tests.properties.test_follow_ups import POSTED, as_rows, kinds_of, line, order_row, state
+from tests.properties.test_invoice_milestones import follow
 
 BY_MILESTONES = replace(OPTIONS, billing=BillingPolicy(trigger=InvoiceTrigger.MILESTONE))
 KEY = order(1).entity_key
@@ -179,3 +182,35 @@ def test_the_store_keeps_a_milestone_from_being_in_force_twice(ops):
         connection.exec_driver_sql(again.format(7, 8))
     with pytest.raises(IntegrityError), ops.write() as connection:
         connection.exec_driver_sql(again.format(9, "NULL"))
+
+
+def billable(ops):
+    """The order's milestones, in the order in which they are billed."""
+    with ops.read() as connection:
+        return milestones_of(connection, [KEY], datetime.date)[KEY]
+
+
+def test_no_bill_of_a_later_milestone_credits_anything_of_an_earlier_one(ops):
+    days = [NOW + timedelta(days=number) for number in range(4)]
+    for name, share in (("a", "33.3333"), ("b", "33.3333"), ("c", "33.3334")):
+        decide(ops, plan_milestone, percent(name, share))
+    recorded = [
+        [("a", days[2], days[0]), ("b", days[0], days[0])],
+        [("b", days[0], days[1])],
+        [("c", days[0], days[2]), ("b", days[1], days[2])],
+        [("a", days[0], days[3]), ("b", days[0], days[3])],
+    ]
+    seen = []
+    for records in recorded:
+        for name, on, at in records:
+            with ops.write() as connection:
+                reach_milestone(connection, KEY, name, on.date(), replace(FINANCE, now=at))
+        seen.append(billable(ops))
+    assert ["".join(one.name for one in milestones) for milestones in seen] == ["bac", "bac", "bac", "bac"]
+    for cents in range(1, 1001):
+        rows = [order_row(1, state([line("A", "1", str(Decimal(cents) / 100))]))]
+        for now, milestones in zip(days, seen, strict=True):
+            found = follow(rows, milestones, today=now.date())
+            assert "credit_note" not in kinds_of(found), cents
+            rows += as_rows(found, POSTED)
+        assert sum(Decimal(row.payload["amount"]) for row in rows[1:]) * 100 == cents

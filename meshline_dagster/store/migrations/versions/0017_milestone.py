@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("percent", sa.String(length=40)),
         sa.Column("amount", sa.String(length=40)),
         sa.Column("reached_on", sa.Date()),
+        sa.Column("place", sa.BigInteger()),
         sa.Column("actor", sa.String(length=100), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
