@@ -96,6 +96,26 @@ def test_an_order_that_grows_waits_for_its_milestones_of_amounts_and_keeps_what_
     assert (kinds_of(found), found.incomplete) == ([], False)
 
 
+def test_an_order_that_is_worth_nothing_any_more_gets_back_what_was_billed():
+    half = [percent("a", "50", EARLIER), percent("b", "50")]
+    rows = [order_row(1, state([line("A", "1", "1000")]))]
+    rows += as_rows(follow(rows, half), POSTED)
+    rows.append(order_row(2, state([line("A", "1", "0")])))
+    fixed = [percent("a", "50", EARLIER), amount("b", "500")]
+    assert (follow(rows, fixed).insert, follow(rows, fixed).incomplete) == ((), True)
+    assert follow(rows, [percent("a", "50", EARLIER)]).incomplete
+    for planned in (half, []):
+        found = follow(rows, planned)
+        assert [new.row.payload["amount"] for new in found.insert if new.row.document_kind == "credit_note"] == ["500"]
+        assert (sum(Decimal(new.row.payload["amount"]) for new in found.insert), found.incomplete) == (500, False)
+        assert follow([*rows, *as_rows(found, POSTED)], planned).insert == ()
+
+
+def test_a_free_order_needs_no_milestones():
+    found = follow([order_row(1, state([line("A", "1", "0")]))], [])
+    assert (found.insert, found.due_on, found.incomplete) == ((), None, False)
+
+
 def test_a_cancellation_credits_what_was_billed_whatever_is_planned():
     rows = [order_row(1, state([line("A", "1", "100")]))]
     rows += as_rows(follow(rows, [percent("a", "40", EARLIER), percent("b", "60")]), POSTED)
@@ -223,3 +243,11 @@ def large(draw):
 def test_the_marts_say_the_same_of_as_much_money_as_the_ledger_holds(in_sql, drawn, currency):
     lines, planned = drawn
     says_the_same(in_sql, state(lines, currency=currency), planned)
+
+
+@pytest.mark.parametrize("lines", [[line("A", "1", "0")], [line("A", "1", "9.99"), line("B", "-1", "9.99")]], ids=len)
+@pytest.mark.parametrize(
+    "rest", [percent("b", "70", TODAY), percent("b", "60", TODAY), amount("b", "7", TODAY)], ids=str
+)
+def test_the_marts_say_the_same_of_an_order_that_is_worth_nothing(in_sql, lines, rest):
+    says_the_same(in_sql, state(lines), [percent("a", "30", EARLIER), rest])

@@ -15,17 +15,30 @@ with planned as (
     where terms.invoice_trigger = 'milestone'
 ),
 
--- in 10^-12 of the currency, whole numbers, so that percentages and amounts add up without a division
-parts as (
+-- what an order's milestones are shares of: its amount in millionths where one of them is an amount, else anything, as it may be worth nothing
+orders as (
     select
         outbox.event_id,
-        cast(outbox.amount * 1000000 as hugeint) * 1000000 as whole,
-        planned.percent * cast(outbox.amount * 1000000 as hugeint) + planned.amount * 100000000 as part,
+        outbox.entity_key,
+        case
+            when outbox.entity_key in (select entity_key from planned where amount > 0) then cast(outbox.amount * 1000000 as hugeint)
+            else 1
+        end as worth
+    from {{ ref('outbox') }} as outbox
+    where outbox.document_kind = 'sales_order'
+),
+
+-- in 10^-6 of that, whole numbers, so that percentages and amounts add up without a division
+parts as (
+    select
+        orders.event_id,
+        orders.worth * 1000000 as whole,
+        planned.percent * orders.worth + planned.amount * 100000000 as part,
         planned.reached_on,
         planned.today
-    from {{ ref('outbox') }} as outbox
-    inner join planned on outbox.entity_key = planned.entity_key
-    where outbox.document_kind = 'sales_order' and outbox.amount <> 0
+    from orders
+    inner join planned on orders.entity_key = planned.entity_key
+    where orders.worth <> 0
 ),
 
 shares as (
