@@ -12,6 +12,7 @@ from meshline_dagster.core.followups import BillingRow
 from meshline_dagster.core.identity import sha256_hex
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.postings import REFUSED
+from meshline_dagster.store import audit
 from meshline_dagster.store.bulk import among
 from meshline_dagster.store.exceptions import CLOSED
 from meshline_dagster.store.postings import Posting, postings_of
@@ -97,11 +98,17 @@ def is_any_ripe(connection: Connection, destination: str, *, today: date) -> boo
 def put_off(
     connection: Connection, destination: str, looked_at: Sequence[str], waiting: Sequence[tuple[str, int, date]]
 ) -> None:
-    """Forget the days of the orders that were looked at; keep ``(entity key, shard, day)`` of those that wait."""
+    """Forget the days of the orders that were looked at; keep ``(entity key, shard, day)`` of those that wait, and of which none is kept.
+
+    From here on nobody else changes the day of an order: whoever does has to write to the audit log too, some before and some after it, and
+    whoever looks at an order must not lose the day that a decision gives it meanwhile.
+    """
+    audit.hold(connection)
     forgotten = delete(billing_due).where(
         billing_due.c.destination == destination, among(connection, billing_due.c.entity_key, looked_at)
     )
-    connection.execute(forgotten)
+    if looked_at:
+        connection.execute(forgotten)
     if waiting:
         names = ("destination", "entity_key", "shard", "due_on")
         rows = [dict(zip(names, (destination, *one), strict=True)) for one in waiting]

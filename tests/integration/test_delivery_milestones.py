@@ -7,12 +7,15 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from meshline_dagster.core.errors import RefusedError
 from meshline_dagster.core.followups import BillingPolicy, InvoiceTrigger
 from meshline_dagster.core.invoice_milestones import Milestone
 from meshline_dagster.orchestration.drain_sensor import why_drain
+from meshline_dagster.store import audit
+from meshline_dagster.store.billing import put_off
 from meshline_dagster.store.exceptions import exceptions
 from meshline_dagster.store.ledger_reports import waiting_visibly
 from meshline_dagster.store.milestones import (
@@ -24,6 +27,7 @@ from meshline_dagster.store.milestones import (
     plan_milestone,
     reach_milestone,
 )
+from meshline_dagster.store.tables import billing_due
 from meshline_dagster.testing.memory_erp import MemoryErp, MemoryWriter
 from tests.integration.test_delivery_billing import billed, post, run
 from tests.integration.test_delivery_engine import OPTIONS, order
@@ -214,3 +218,41 @@ def test_no_bill_of_a_later_milestone_credits_anything_of_an_earlier_one(ops):
             assert "credit_note" not in kinds_of(found), cents
             rows += as_rows(found, POSTED)
         assert sum(Decimal(row.payload["amount"]) for row in rows[1:]) * 100 == cents
+
+
+def note(connection):
+    audit.append(connection, [audit.Entry("run-1", "posting.planned", "posting:1", {})], at=NOW)
+
+
+def forget(connection):
+    put_off(connection, "memory", [KEY], [])
+
+
+def wait_until_later(connection):
+    put_off(connection, "memory", [], [(KEY, 0, TODAY + timedelta(days=90))])
+
+
+@pytest.mark.parametrize("is_waiting", [True, False], ids=["that waits", "that nobody waits for"])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [([forget], [note]), ([note, forget], []), ([note], [forget, note]), ([forget], [wait_until_later])],
+    ids=["billed", "recorded", "planned", "put off"],
+)
+def test_a_decision_and_billing_at_once_both_go_through_and_the_order_is_looked_at_again(
+    ops, before, after, is_waiting
+):
+    post(ops, MemoryErp(), [order(1, amount="100")], BY_MILESTONES)
+    with ops.write() as connection:
+        put_off(connection, "memory", [KEY], [(KEY, 0, TODAY)] if is_waiting else [])
+    with ThreadPoolExecutor(1) as pool:
+        with ops.write() as connection:
+            for step in before:
+                step(connection)
+            other = pool.submit(decide, ops, plan_milestone, percent("design", "50"))
+            time.sleep(0.3)  # the other one has begun
+            for step in after:
+                step(connection)
+        other.result()
+    with ops.read() as connection:
+        due = connection.execute(select(billing_due.c.due_on)).scalars().all()
+    assert due == [TODAY - timedelta(days=1)]
