@@ -20,6 +20,7 @@ from meshline_dagster.store.tables import billing_due, exception_item, held_orde
 
 __all__ = [
     "billing_rows",
+    "credit_notes_planned",
     "is_any_ripe",
     "kept_back",
     "not_approved",
@@ -159,3 +160,19 @@ def refused_follow_ups(connection: Connection, destination: str, entity_keys: Se
     rows = connection.execute(query).all()
     refused = {row.entity_key for row in rows if row.state == PostingState.DEAD.value}
     return postings_of(connection, [row.id for row in rows if row.entity_key in refused])
+
+
+def credit_notes_planned(connection: Connection, invoice: Posting) -> list[Posting]:
+    """The credit notes against this invoice that were never sent."""
+    query = (
+        select(posting.c.id)
+        .where(
+            posting.c.destination == invoice.destination,
+            posting.c.entity_key == invoice.entity_key,
+            posting.c.document_kind == DocumentKind.CREDIT_NOTE.value,
+            posting.c.state == PostingState.PLANNED.value,
+        )
+        .order_by(posting.c.id)
+    )
+    notes = postings_of(connection, list(connection.execute(query).scalars()))
+    return [note for note in notes if orjson.loads(note.payload)["invoice"] == invoice.external_id]

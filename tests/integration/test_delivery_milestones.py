@@ -10,9 +10,11 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.errors import RefusedError
 from meshline_dagster.core.followups import BillingPolicy, InvoiceTrigger
 from meshline_dagster.core.invoice_milestones import Milestone
+from meshline_dagster.delivery.by_hand import close
 from meshline_dagster.orchestration.drain_sensor import why_drain
 from meshline_dagster.store import audit
 from meshline_dagster.store.billing import put_off
@@ -27,8 +29,8 @@ from meshline_dagster.store.milestones import (
     plan_milestone,
     reach_milestone,
 )
-from meshline_dagster.store.tables import billing_due
-from meshline_dagster.testing.memory_erp import MemoryErp, MemoryWriter
+from meshline_dagster.store.tables import billing_due, posting
+from meshline_dagster.testing.memory_erp import Fault, MemoryErp, MemoryWriter
 from tests.integration.test_delivery_billing import billed, post, run
 from tests.integration.test_delivery_engine import OPTIONS, order
 from tests.properties.test_follow_ups import POSTED, as_rows, kinds_of, line, order_row, state
@@ -256,3 +258,28 @@ def test_a_decision_and_billing_at_once_both_go_through_and_the_order_is_looked_
     with ops.read() as connection:
         due = connection.execute(select(billing_due.c.due_on)).scalars().all()
     assert due == [TODAY - timedelta(days=1)]
+
+
+def test_what_credits_an_invoice_that_the_erp_does_not_hold_is_never_sent(ops):
+    once = replace(BY_MILESTONES, max_attempts=1)
+    erp = MemoryErp(faults=lambda document: Fault.BUSY if document.kind is DocumentKind.INVOICE else None)
+    post(ops, erp, [order(1, amount="100")], once)
+    for name, share in (("design", "30"), ("build", "70")):
+        decide(ops, plan_milestone, percent(name, share))
+    decide(ops, reach_milestone, "design", TODAY)
+    run(ops, MemoryWriter(erp), once)
+    erp.faults = lambda _: None
+    decide(ops, drop_milestone, "design")
+    decide(ops, plan_milestone, percent("build", "100"))
+    run(ops, MemoryWriter(erp), once)
+    query = select(posting.c.document_kind, posting.c.state, posting.c.key).order_by(posting.c.id)
+    with ops.write() as connection:
+        rows = connection.execute(query).all()
+        assert [tuple(row[:2]) for row in rows[-2:]] == [("invoice", "dead"), ("credit_note", "planned")]
+        close(connection, rows[-2].key, actor="ops", reason="never made", now=NOW, erp_id=None, absent=True)
+    run(ops, MemoryWriter(erp), once)
+    with ops.read() as connection:
+        assert [row.state for row in connection.execute(query).all()[-2:]] == ["superseded", "superseded"]
+    decide(ops, reach_milestone, "build", TODAY)
+    run(ops, MemoryWriter(erp), once)
+    assert (billed(erp), codes(ops)) == ({"1": Decimal(100)}, [])
