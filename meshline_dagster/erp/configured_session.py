@@ -92,7 +92,9 @@ class Session:
         failed: MeshlineError | None = as_error(reply, f"{sent.method} {sent.path}")
         if failed is not None:
             raise failed
-        if absent and reply.body is None:  # of a gateway, most likely: it says neither what there is nor that there is nothing
+        if (
+            absent and reply.body is None
+        ):  # of a gateway, most likely: it says neither what there is nor that there is nothing
             raise TransientError(f"{sent.method} {sent.path} gave an empty answer ({reply.status})")
         return reply
 

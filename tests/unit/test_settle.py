@@ -51,7 +51,11 @@ def test_an_absent_document_is_sent_again_only_after_settle_after():
     ("shown", "seconds", "state"),
     [
         ("e0", 4.9, S.UNKNOWN),
-        ("e0", 5, S.RETRY_DUE),  # what is not compared (an address, a text) may differ: the event tells that it did nothing
+        (
+            "e0",
+            5,
+            S.RETRY_DUE,
+        ),  # what is not compared (an address, a text) may differ: the event tells that it did nothing
         (None, 4.9, S.UNKNOWN),
         (None, 5, S.POSTED),
         ("e", 1, S.POSTED),

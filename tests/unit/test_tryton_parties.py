@@ -1,8 +1,5 @@
 """Sales of which somebody in Tryton has the invoices, or the goods, go to another party than the customer."""
 
-from datetime import date
-from decimal import Decimal
-
 import pytest
 
 from meshline_dagster.erp.tryton_amendments import amendment_lines
