@@ -34,7 +34,11 @@ def deliveries_of(connection: Connection, destination: str, entity_keys: Sequenc
 def keep_deliveries(
     connection: Connection, destination: str, told: Sequence[ToldDelivery], *, now: datetime
 ) -> list[str]:
-    """Keep what is newer than what is known, of orders that are ours; tells of which of them it is something else than before."""
+    """Keep what is newer than what is known, of orders that are ours; tells of which of them it is something else than before.
+
+    Other lines are something else, also when the same is delivered: only now can the state that has them be billed. Nothing is kept of an order until
+    the ERP tells of a delivery.
+    """
     newest = {one.external_id: one for one in sorted(told, key=lambda one: one.stamp)}
     keys = _entity_keys(connection, destination, list(newest))
     known = _known(connection, destination, list(keys.values()))
@@ -42,8 +46,9 @@ def keep_deliveries(
     for external_id, entity_key in keys.items():
         one = newest[external_id]
         text = orjson.dumps(one.delivered, option=orjson.OPT_SORT_KEYS).decode()
-        before, stamp = known.get(entity_key, ("[]", None))
-        if text != before and (stamp is None or one.stamp >= stamp):
+        before, stamp = known.get(entity_key, (None, None))
+        is_word = stamp is not None or any(line["delivered"] is not None for line in one.delivered)
+        if is_word and text != before and (stamp is None or one.stamp >= stamp):
             changed.append((entity_key, one.stamp, text))
     forgotten = delete(delivered_order).where(
         delivered_order.c.destination == destination,
@@ -70,7 +75,9 @@ def _entity_keys(connection: Connection, destination: str, external_ids: Sequenc
     return dict(connection.execute(query).tuples().all())
 
 
-def _known(connection: Connection, destination: str, entity_keys: Sequence[str]) -> Mapping[str, tuple[str, datetime]]:
+def _known(
+    connection: Connection, destination: str, entity_keys: Sequence[str]
+) -> Mapping[str, tuple[str | None, datetime | None]]:
     table = delivered_order.c
     query = select(table.entity_key, table.delivered, table.stamp).where(
         table.destination == destination, among(connection, table.entity_key, entity_keys)
