@@ -174,7 +174,7 @@ def plan_follow_ups(
     notes = [row.payload for row in standing if row.document_kind is _CREDIT_NOTE]
     left = left_of([(name, row.payload) for name, row in invoices.items()], notes)
     waits = None if invoices else _waits(order.payload, policy, today)
-    if waits is None and _waits_for_word(order.payload, policy, delivered):
+    if waits is None and _waits_for_word(order.payload, policy, delivered, bool(invoices)):
         waits = FollowUps(due_on=today + timedelta(days=1))
     if waits is not None:
         return waits
@@ -203,11 +203,13 @@ def _waits(payload: Mapping[str, Any], policy: BillingPolicy, today: date) -> Fo
     return FollowUps(due_on=day) if is_later else None
 
 
-def _waits_for_word(payload: Mapping[str, Any], policy: BillingPolicy, delivered: Delivered | None) -> bool:
+def _waits_for_word(
+    payload: Mapping[str, Any], policy: BillingPolicy, delivered: Delivered | None, is_invoiced: bool
+) -> bool:
     """What is delivered of this state the ERP has yet to tell: until it does, nothing of it is invoiced, and nothing that stands is credited."""
     if policy.trigger is not InvoiceTrigger.DELIVERY or payload["status"] != "open":
         return False
-    return delivered is not None and not is_told_of(payload, delivered)
+    return is_invoiced if delivered is None else not is_told_of(payload, delivered)
 
 
 def _due(payload: Mapping[str, Any], policy: BillingPolicy, today: date, delivered: Delivered = ()) -> Due:

@@ -94,6 +94,15 @@ def test_an_amendment_that_leaves_the_lines_alone_waits_for_nothing():
     assert [new.row.amount for new in found.insert] == [Decimal(500)]
 
 
+def test_what_is_invoiced_already_stands_until_the_erp_tells_of_a_delivery():
+    """As after a switch from invoices on the day of the booking."""
+    first = [line("A", "10", "100")]
+    assert billed_of(first, first, delivered=None) == FollowUps(due_on=TODAY + timedelta(days=1))
+    rows = [order_row(0, state(first))]
+    policy = BillingPolicy(trigger=InvoiceTrigger.DELIVERY)
+    assert plan_follow_ups("k", rows, policy, today=TODAY, delivered=None) == FollowUps()
+
+
 @st.composite
 def orders(draw):
     """Each item at one price, so that what is told of it is told of one line."""
