@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from meshline_dagster.core.cursors import Window
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import DocumentKind, ErpDocument, ErpLine
 from meshline_dagster.core.errors import GateError
 from meshline_dagster.core.followups import Amendments, BillingPolicy, InvoiceTrigger
 from meshline_dagster.delivery.deliveries import heed_deliveries
@@ -118,6 +118,28 @@ def test_what_the_erp_told_is_kept_and_an_older_word_never_overrules_it(ops):
     stranger = replace(old, external_id="MLO-nobodys", stamp=datetime.now(UTC))
     assert heed(ops, AS_DELIVERED, [stranger], now=datetime.now(UTC)) == []
     assert heed(ops, OPTIONS, [replace(old, stamp=datetime.now(UTC))], now=datetime.now(UTC)) == []
+
+
+def test_a_second_document_in_the_erp_never_overrules_the_word_of_the_order_that_was_posted(ops):
+    erp = MemoryErp()
+    post(ops, erp, [of(order(1), ("A", "10", "3"))], AS_DELIVERED)
+    delivered(ops, erp, "A", 4)
+    [ours] = erp.of(DocumentKind.SALES_ORDER, NAME)
+    lines = tuple(replace(line, delivered=Decimal(0)) for line in ours.lines)
+    second = replace(ours, erp_id="second", lines=lines, stamp=datetime.now(UTC))
+    for page in ([second], [ours, second]):
+        assert heed(ops, AS_DELIVERED, page, now=datetime.now(UTC)) == []
+    run(ops, MemoryWriter(erp), AS_DELIVERED)
+    assert billed(erp) == {"1": Decimal(12)}
+
+
+def test_where_the_ledger_knows_no_document_and_there_are_two_neither_is_believed(ops):
+    rows = [customer(), of(order(1), ("A", "10", "3"))]
+    plan_rows(ops, rows, AS_DELIVERED)
+    line = ErpLine("A", Decimal(10), Decimal(3), Decimal(30), delivered=Decimal(4))
+    one = ErpDocument(DocumentKind.SALES_ORDER, "1", NAME, "1", "open", datetime.now(UTC), lines=(line,))
+    assert heed(ops, AS_DELIVERED, [one, replace(one, erp_id="2")], now=datetime.now(UTC)) == []
+    assert heed(ops, AS_DELIVERED, [one], now=datetime.now(UTC)) == [KEY]
 
 
 @pytest.mark.parametrize("amendments", list(Amendments), ids=str)
