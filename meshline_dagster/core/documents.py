@@ -158,7 +158,8 @@ class ErpDocument:
         amount: ex tax, in ``currency``; zero for masters.
         stamp: when it last changed, UTC.
         reverses: of a credit note, the external id of its invoice, where the ERP keeps it; else None.
-        po_number, order_date: of a sales order, where the ERP shows them and an amendment overwrites them: an empty text for no number.
+        po_number, order_date, bill_to, ship_to: of a sales order, where the ERP shows them and an amendment overwrites them: an empty text for
+            no number, and for an address that carries no external id.
         pays: of a payment, the external id of the invoice that it pays, where the ERP keeps it; else None.
         order: of an invoice or credit note, the external id of its order, where the ERP keeps it; else None.
     """
@@ -180,6 +181,8 @@ class ErpDocument:
     pays: str | None = None
     po_number: str | None = None
     order_date: date | None = None
+    bill_to: str | None = None
+    ship_to: str | None = None
     raw: Mapping[str, Any] = default(default_factory=dict)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from meshline_dagster.core.billing import Bill, BilledLine, adjust, left_of, rebill
 from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
 from meshline_dagster.core.identity import external_id, fingerprint, follow_up_id
-from meshline_dagster.core.invoice_delivery import Delivered, delivered_lines
+from meshline_dagster.core.invoice_delivery import Delivered, delivered_lines, is_told_of
 from meshline_dagster.core.invoice_milestones import Milestone, due_milestones, is_whole
 from meshline_dagster.core.invoice_schedule import BillingSchedule, Due, due_by
 from meshline_dagster.core.ledger import CLOSED_IN_ERP, PostingState
@@ -129,8 +129,8 @@ class FollowUps:
 
     Attributes:
         insert: new ledger rows, in the order in which they are to be posted.
-        due_on: the day on which to ask again, because the order, or more of it, is not to be invoiced before, or a newer state of it is not
-            settled; else None.
+        due_on: the day on which to ask again, because the order, or more of it, is not to be invoiced before, a newer state of it is not
+            settled, or the ERP has yet to tell what is delivered of it; else None.
         incomplete: the order's milestones are not the whole order: nothing is planned, a person has to plan them.
         negative: the order is worth less than what can be invoiced or credited: nothing is planned, a person has to look.
     """
@@ -154,7 +154,7 @@ def plan_follow_ups(
     policy: BillingPolicy,
     *,
     today: date,
-    delivered: Delivered = (),
+    delivered: Delivered | None = None,
     milestones: Sequence[Milestone] = (),
 ) -> FollowUps:
     """Compare what is billed with the last state of the order that the ERP holds.
@@ -162,7 +162,7 @@ def plan_follow_ups(
     Args:
         rows: every ledger row of the entity, oldest first within a kind.
         today: becomes the documents' accounting date, unless its period is closed: then it is kept as the original date.
-        delivered: what the ERP tells of the order, where it is invoiced as it is delivered.
+        delivered: what the ERP told last of the order, where it is invoiced as it is delivered; None: it never told of it.
         milestones: the order's, where it is invoiced by them; in the order in which they became billable.
     """
     order, standing = rows_that_count(rows)
@@ -174,9 +174,11 @@ def plan_follow_ups(
     notes = [row.payload for row in standing if row.document_kind is _CREDIT_NOTE]
     left = left_of([(name, row.payload) for name, row in invoices.items()], notes)
     waits = None if invoices else _waits(order.payload, policy, today)
+    if waits is None and _waits_for_word(order.payload, policy, delivered, bool(invoices)):
+        waits = FollowUps(due_on=today + timedelta(days=1))
     if waits is not None:
         return waits
-    due = _due(order.payload, policy, today, delivered)
+    due = _due(order.payload, policy, today, delivered or ())
     if policy.trigger is InvoiceTrigger.MILESTONE and order.payload["status"] == "open":
         if not is_whole(order.payload, milestones):
             return FollowUps(incomplete=True)
@@ -199,6 +201,15 @@ def _waits(payload: Mapping[str, Any], policy: BillingPolicy, today: date) -> Fo
     day = _trigger_day(payload, policy.trigger)
     is_later = payload["status"] == "open" and day is not None and day > today
     return FollowUps(due_on=day) if is_later else None
+
+
+def _waits_for_word(
+    payload: Mapping[str, Any], policy: BillingPolicy, delivered: Delivered | None, is_invoiced: bool
+) -> bool:
+    """What is delivered of this state the ERP has yet to tell: until it does, nothing of it is invoiced, and nothing that stands is credited."""
+    if policy.trigger is not InvoiceTrigger.DELIVERY or payload["status"] != "open":
+        return False
+    return is_invoiced if delivered is None else not is_told_of(payload, delivered)
 
 
 def _due(payload: Mapping[str, Any], policy: BillingPolicy, today: date, delivered: Delivered = ()) -> Due:

@@ -2,8 +2,8 @@
 
 Compared is what every adapter can show of a sales order: status, customer and currency where it shows them, the amount, and of the open
 lines item, quantity and amount, where it shows lines. A unit price follows from quantity and amount, and is rounded as the ERP likes.
-The customer's number and the date of the order, too, where the adapter shows them and they are ours to say. What no look-up shows (terms,
-texts) cannot be compared.
+The customer's number, the date and the addresses of the order, too, where the adapter shows them and they are ours to say. What no look-up
+shows (terms, texts) cannot be compared.
 """
 
 from collections import Counter
@@ -98,6 +98,10 @@ def _details(posted: Mapping[str, Any], wanted: Mapping[str, Any], document: Erp
     ours, day = posted.get("order_date"), document.order_date
     if ours and day is not None and "order_date" in wanted and day.isoformat() not in {ours, wanted["order_date"]}:
         yield ForeignChange("order_date", ours, day.isoformat(), wanted["order_date"] or _NOTHING)
+    for name, address in {"bill_to": document.bill_to, "ship_to": document.ship_to}.items():
+        ours = posted.get(name)
+        if ours and address is not None and name in wanted and address not in {ours, wanted[name]}:
+            yield ForeignChange(name, ours, address or _NOTHING, wanted[name] or _NOTHING)
 
 
 def _numbers(payload: Mapping[str, Any]) -> set[str]:
@@ -118,7 +122,8 @@ def erp_state(document: ErpDocument) -> str:
     lines = sorted((line.sku, to_text(line.quantity), to_text(line.amount)) for line in document.lines)
     header = [document.status, document.customer or "", document.currency or "", to_text(document.amount)]
     day = None if document.order_date is None else document.order_date.isoformat()
-    details = [text for text in (document.po_number, day) if text is not None]
+    shown = (document.po_number, day, document.bill_to, document.ship_to)
+    details = [text for text in shown if text is not None]
     texts = [*header, *(text for line in lines for text in line), *details]
     return sha256_hex(canonical_texts(texts))[:_STATE_DIGITS]
 

@@ -2,6 +2,9 @@
 
 The ERP tells by item and unit price, as it names no lines of ours: what is delivered of a price goes to the order's lines in their order, to
 none more than it says. A line of which the ERP tells nothing (a service, a discount) is due once everything that it tells of is delivered.
+
+An order is billed in the transaction that posts it, so the word that is kept is of the state before it. Of a line that was not in the
+ERP's document then nobody knows whether it is delivered: the word counts only for a state that has the document's lines.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,21 +14,36 @@ from typing import Any
 from meshline_dagster.core.documents import ErpDocument
 from meshline_dagster.core.money import quantize, to_text
 
-__all__ = ["Delivered", "delivered_lines", "delivered_of"]
+__all__ = ["Delivered", "delivered_lines", "delivered_of", "is_told_of"]
 
 Line = Mapping[str, Any]
 _Price = tuple[str, Decimal]
-Delivered = Sequence[Mapping[str, str]]
-"""What an ERP tells of an order: ``sku``, ``unit_price`` and ``delivered`` of each line of which it tells; numbers as decimal strings."""
+Delivered = Sequence[Mapping[str, str | None]]
+"""An ERP's word of an order: ``sku``, ``unit_price``, ``quantity`` and ``delivered`` of each line that its document has; numbers as decimal
+strings, ``delivered`` None where it tells nothing of it.
+"""
 
 
 def delivered_of(document: ErpDocument) -> Delivered:
-    """What a sales order in the ERP tells of its deliveries; empty when that is nothing."""
+    """What a sales order in the ERP tells of its deliveries."""
     return [
-        {"sku": line.sku, "unit_price": to_text(line.unit_price), "delivered": to_text(line.delivered)}
+        {
+            "sku": line.sku,
+            "unit_price": to_text(line.unit_price),
+            "quantity": to_text(line.quantity),
+            "delivered": None if line.delivered is None else to_text(line.delivered),
+        }
         for line in document.lines
-        if line.delivered is not None
     ]
+
+
+def is_told_of(payload: Mapping[str, Any], delivered: Delivered) -> bool:
+    """Whether the ERP's document had the lines of this state of the order: the same quantities of the same items at the same prices.
+
+    Args:
+        payload: of a sales order.
+    """
+    return _sums(payload["lines"], "quantity") == _sums(delivered, "quantity")
 
 
 def delivered_lines(payload: Mapping[str, Any], delivered: Delivered) -> tuple[Line, ...]:
@@ -33,8 +51,9 @@ def delivered_lines(payload: Mapping[str, Any], delivered: Delivered) -> tuple[L
 
     Args:
         payload: of a sales order.
+        delivered: told of this state of it (:func:`is_told_of`).
     """
-    left = _by_price(delivered)
+    left = _sums((line for line in delivered if line["delivered"] is not None), "delivered")
     told, rest = [], []
     for line in payload["lines"]:
         price = _price(line)
@@ -49,11 +68,12 @@ def delivered_lines(payload: Mapping[str, Any], delivered: Delivered) -> tuple[L
     return (*due, *(rest if is_complete else ()))
 
 
-def _by_price(delivered: Iterable[Mapping[str, str]]) -> dict[_Price, Decimal]:
+def _sums(lines: Iterable[Line], member: str) -> dict[_Price, Decimal]:
+    """A quantity by item and unit price."""
     sums: dict[_Price, Decimal] = {}
-    for line in delivered:
+    for line in lines:
         price = _price(line)
-        sums[price] = sums.get(price, Decimal(0)) + Decimal(line["delivered"])
+        sums[price] = sums.get(price, Decimal(0)) + Decimal(line[member])
     return sums
 
 

@@ -181,9 +181,14 @@ def _whole(
     is_first: bool,
     policy: PartialPolicy,
 ) -> Settled | None:
-    """None when the ERP shows what stood before, so that this request did nothing."""
+    """None when the ERP shows what stood before, so that this request did nothing.
+
+    A change of what is not compared (an address, the terms, a text) leaves both states alike: where the ERP keeps our event, that of the state before
+    tells them apart.
+    """
     field = difference(kind, payload, document)
-    if field is None:
+    is_told_apart = stood_before and document.event_id is not None
+    if field is None and not is_told_apart:
         return Settled(_S.POSTED, Outcome.EXISTS.value, "", document.erp_id)
     if stood_before:
         return None

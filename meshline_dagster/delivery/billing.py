@@ -107,7 +107,7 @@ def plan_billing(connection: Connection, billings: Sequence[Billing], *, actor: 
     reached = milestones_of(connection, keys, policy.day) if policy.trigger is InvoiceTrigger.MILESTONE else {}
     plans = {
         key: plan_follow_ups(
-            key, rows[key], policy, today=today, delivered=told.get(key, ()), milestones=reached.get(key, ())
+            key, rows[key], policy, today=today, delivered=told.get(key), milestones=reached.get(key, ())
         )
         for key in keys
         if key not in left_alone

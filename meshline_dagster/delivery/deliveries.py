@@ -27,7 +27,7 @@ def heed_deliveries(
     if billing is None or billing.trigger is not InvoiceTrigger.DELIVERY:
         return []
     told = [
-        ToldDelivery(one.external_id, one.stamp, delivered_of(one))
+        ToldDelivery(one.external_id, one.erp_id, one.stamp, delivered_of(one))
         for one in documents
         if one.kind is DocumentKind.SALES_ORDER and one.external_id and one.status != "cancelled"
     ]

@@ -21,12 +21,14 @@ def incomplete_finding(
     fixed = sum((one.amount or Decimal(0) for one in milestones), Decimal(0))
     planned = [f"{to_text(percent)} %"] if percent else []
     planned += [f"{to_text(fixed)} {currency}"] if fixed else []
-    is_missing = not milestones
+    code, problem = "milestones_not_whole", "its milestones are not the whole order"
+    if not milestones:
+        code, problem = "milestones_missing", "no milestones are planned"
     return Finding(
         trace_key=billing_trace_key(destination, entity_key),
         origin="delivery",
-        code="milestones_missing" if is_missing else "milestones_not_whole",
-        title=f"{entity_key}: {'no milestones are planned' if is_missing else 'its milestones are not the whole order'}",
+        code=code,
+        title=f"{entity_key}: {problem}",
         detail=f"The order {order.external_id} is worth {to_text(amount)} {currency}; its milestones are {' and '.join(planned) or 'none'}. Nothing more of "
         "it is invoiced or credited until they are 100 % together.",
         fix=f"Plan what is missing: `meshline milestones plan {entity_key} --name NAME --percent P` (or `--amount A`), or drop what is too much: "

@@ -262,7 +262,7 @@ class _Posting:
             if name is None or erp_id_name(field) in self._values:
                 continue
             kind = REFERENCES[field]
-            found = await look_up(self._session, self._interface, kind, [name], self._company)
+            found = standing(await look_up(self._session, self._interface, kind, [name], self._company))
             if len(found) != 1:
                 text = f"the ERP has {len(found) or 'no'} {kind.value}s with the external id {name}"
                 raise BodyError(text, field, absent=None if found else name)

@@ -87,11 +87,15 @@ class Session:
         except NETWORK_ERRORS as error:
             text = f"{self._base_url}{sent.path} gave no answer: {type(error).__name__}: {error}"
             raise TransientError(text) from error
-        if absent and reply.status in _NOT_THERE and reply.means == "rejected":
+        if absent and reply.status in _NOT_THERE and reply.means == "rejected" and reply.body is not None:
             return replace(reply, body=None)
         failed: MeshlineError | None = as_error(reply, f"{sent.method} {sent.path}")
         if failed is not None:
             raise failed
+        if (
+            absent and reply.body is None
+        ):  # of a gateway, most likely: it says neither what there is nor that there is nothing
+            raise TransientError(f"{sent.method} {sent.path} gave an empty answer ({reply.status})")
         return reply
 
     async def _request(self, sent: Sent, shown: Mapping[str, str]) -> Reply:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
-from meshline_dagster.core.documents import ACCOUNTING_KINDS, Answer, Document, DocumentKind, ErpDocument
+from meshline_dagster.core.documents import BOOKED_KINDS, Answer, Document, DocumentKind, ErpDocument
 
 __all__ = ["Capabilities", "ErpReverser", "ErpWriter"]
 
@@ -28,7 +28,7 @@ class Capabilities:
         operations: the ``(kind, operation)`` pairs that it can bring about; others are rejected before a request. A kind that is only
             looked up stands there with ``find``. Who declares ``reverse`` for a kind is an :class:`ErpReverser`.
         tells_deliveries: lines of sales orders say how much of them is delivered, and a delivery is a change that :meth:`ErpWriter.read` shows.
-        books_batch_size: how many invoices or credit notes fit into one request, where that is less; None: as many as of anything.
+        books_batch_size: how many invoices, credit notes or payments fit into one request, where that is less; None: as many as of anything.
     """
 
     native_idempotency: bool
@@ -47,7 +47,7 @@ class Capabilities:
 
     def batch_of(self, kind: DocumentKind) -> int:
         """How many documents of this kind fit into one request."""
-        books = self.books_batch_size if kind in ACCOUNTING_KINDS else None
+        books = self.books_batch_size if kind in BOOKED_KINDS else None
         return self.batch_size if books is None else min(books, self.batch_size)
 
 

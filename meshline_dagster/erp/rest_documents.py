@@ -60,6 +60,8 @@ def from_json(kind: DocumentKind, shown: Mapping[str, Any]) -> ErpDocument:
         pays=shown.get("invoice") if kind is DocumentKind.PAYMENT else None,
         po_number=shown["po_number"] or "" if is_order and "po_number" in shown else None,
         order_date=document_date if is_order else None,
+        bill_to=shown["bill_to"] or "" if is_order and "bill_to" in shown else None,
+        ship_to=shown["ship_to"] or "" if is_order and "ship_to" in shown else None,
         raw=shown,
     )
 

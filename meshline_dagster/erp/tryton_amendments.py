@@ -12,7 +12,9 @@ from meshline_dagster.erp.tryton_values import WantedLine, WantedSale
 
 __all__ = ["amendment_lines", "emptying_lines"]
 
-_ADDRESSES = ("invoice_address", "shipment_address")
+_ADDRESSES = {"invoice_address": "invoice_party", "shipment_address": "shipment_party"}
+"""And whose each is, where that is somebody else than the customer."""
+
 _Row = Mapping[str, Any]
 
 
@@ -36,14 +38,19 @@ def _header_changes(row: _Row, wanted: WantedSale) -> list[dict[str, Any]]:
     if row["party."]["id"] != party:
         addresses = {name: wanted.header[name] for name in _ADDRESSES}
         changes.append({"action": "party", "party": party, **addresses})
-    elif any(row[name] != wanted.header[name] for name in wanted.named_addresses):
-        kept = {name: row[name] for name in ("invoice_party", "shipment_party", *_ADDRESSES)}
-        named = {name: wanted.header[name] for name in wanted.named_addresses}
+    elif any(row[name] != wanted.header[name] for name in _named_of(row, wanted)):
+        kept = {name: row[name] for name in (*_ADDRESSES.values(), *_ADDRESSES)}
+        named = {name: wanted.header[name] for name in _named_of(row, wanted)}
         changes.append({"action": "party", "party": party, **kept, **named})
     term = wanted.header.get("payment_term")
     if term is not None and row["payment_term"] != term:
         changes.append({"action": "payment_term", "payment_term": term})
     return changes
+
+
+def _named_of(row: _Row, wanted: WantedSale) -> list[str]:
+    """The addresses that the order names; not where somebody in Tryton has the invoices or the goods go to another party."""
+    return [name for name in wanted.named_addresses if row[_ADDRESSES[name]] in {None, wanted.header["party"]}]
 
 
 def _line_changes(have: Sequence[_Row], wanted: Sequence[WantedLine]) -> list[dict[str, Any]]:

@@ -67,7 +67,8 @@ def invoice_values(
     """For ``account.invoice``; the module ``extref`` fills in accounts and journal.
 
     Args:
-        sale: what it invoices, or what its invoice did: its customer's address there is the invoice's.
+        sale: what it invoices, or what its invoice did: its customer's address there is the invoice's, unless somebody else is to get its
+            invoices.
         reversed_lines: of a credit note, the invoice's lines by their number there.
 
     Raises:
@@ -84,7 +85,8 @@ def invoice_values(
             if values["reverses"] is None:
                 raise Refusal(f"the invoice has no line {told['invoice_line']}", f"lines[{place}].invoice_line")
         lines.append(values)
-    is_of_customer = (sale["party."] or {}).get("id") == wanted.header["party"]
+    party = wanted.header["party"]
+    is_of_customer = (sale["party."] or {}).get("id") == party and sale["invoice_party"] in {None, party}
     address = {"invoice_address": sale["invoice_address"]} if is_of_customer and sale["invoice_address"] else {}
     return {
         **{name: wanted.header[name] for name in names if name in wanted.header},

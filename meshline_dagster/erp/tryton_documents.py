@@ -18,6 +18,7 @@ SALE_FIELDS = [
     "party.code",
     "payment_term",
     *("invoice_party", "invoice_address", "shipment_party", "shipment_address"),
+    *("invoice_address.external_id", "shipment_address.external_id"),
     "currency.code",
     "untaxed_amount",
     "sale_date",
@@ -55,9 +56,15 @@ def order_from_row(row: Mapping[str, Any]) -> ErpDocument:
         amount=Decimal(row["untaxed_amount"] or 0),
         document_date=row["sale_date"],
         po_number=row["reference"] or "",  # but no order_date: an amendment cannot change a sale's
+        bill_to=_address(row["invoice_address."]),
+        ship_to=_address(row["shipment_address."]),
         lines=tuple(_line(line) for line in row["lines."] or [] if line["type"] == "line" and line["quantity"]),
         raw={"state": row["state"]},
     )
+
+
+def _address(row: Mapping[str, Any] | None) -> str:
+    return (row or {}).get("external_id") or ""
 
 
 def customer_from_row(row: Mapping[str, Any]) -> ErpDocument:

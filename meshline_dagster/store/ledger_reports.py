@@ -1,6 +1,7 @@
 """What the posting ledger holds, for people and figures: nothing here takes part in a delivery."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, case, func, or_, select
@@ -68,7 +69,7 @@ def entities_named(connection: Connection, identifier: str) -> list[str]:
 
 def waiting_visibly(connection: Connection, destination: str, entities: Sequence[str]) -> set[str]:
     """Those of these entities that somebody has an open exception about, or of which something is on its way or held back; and those of which
-    the ERP has told of a delivery, or somebody of a milestone, that the next run bills.
+    the ERP has told of a delivery, or somebody of a milestone, that the next run bills. One that waits longer for the ERP's word is not explained.
     """
     asked = select(exception_item.c.entity_key).where(
         among(connection, exception_item.c.entity_key, entities), exception_item.c.status != CLOSED
@@ -77,7 +78,7 @@ def waiting_visibly(connection: Connection, destination: str, entities: Sequence
         posting.c.destination == destination, is_open(posting), among(connection, posting.c.entity_key, entities)
     )
     told = (
-        select(delivered_order.c.entity_key)
+        select(delivered_order.c.entity_key, billing_due.c.due_on, delivered_order.c.told_at)
         .join(
             billing_due,
             (billing_due.c.destination == delivered_order.c.destination)
@@ -95,7 +96,8 @@ def waiting_visibly(connection: Connection, destination: str, entities: Sequence
         for key, due_on, *moments in connection.execute(planned)
         if any(moment is not None and due_on < moment.date() for moment in moments)
     }
-    return decided | {key for query in (asked, opened, told) for key in connection.execute(query).scalars()}
+    woken = {key for key, due_on, at in connection.execute(told) if due_on <= at.date() + timedelta(days=1)}
+    return decided | woken | {key for query in (asked, opened) for key in connection.execute(query).scalars()}
 
 
 def postings_in(

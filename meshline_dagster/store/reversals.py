@@ -4,14 +4,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, select
 
 from meshline_dagster.core.approvals import CANCEL
 from meshline_dagster.core.documents import ACCOUNTING_KINDS, REVERSE, DocumentKind
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.reversals import Held, Reversal
 from meshline_dagster.store.bulk import among
-from meshline_dagster.store.tables import is_open, is_posted, is_reversal, posting, waiting_posting
+from meshline_dagster.store.tables import (
+    delivered_order,
+    is_open,
+    is_posted,
+    is_reversal,
+    milestone,
+    posting,
+    waiting_posting,
+)
 
 __all__ = ["follow_ups_behind", "held_by_erp", "invoiced_by_erp", "planned_credits", "planned_reversals"]
 
@@ -66,7 +74,8 @@ def planned_reversals(connection: Connection, destination: str) -> list[Reversal
 
 
 def planned_credits(connection: Connection, destination: str) -> list[Reversal]:
-    """Planned credit notes against what was invoiced before the amendment came, and that wait for no approval; oldest first.
+    """Planned credit notes against what was invoiced before the amendment, the ERP's word of deliveries or the decision about a milestone came, and
+    that wait for no approval; oldest first.
 
     The credit note of a cancellation is left out: the cancellation counts itself. A first load, or going live, credits what it has
     invoiced itself: there the amendment was planned before the invoice was posted.
@@ -103,11 +112,45 @@ def planned_credits(connection: Connection, destination: str) -> list[Reversal]:
             posting.c.document_kind == DocumentKind.CREDIT_NOTE.value,
             waiting_posting.c.posting_id.is_(None),
             ~is_counted_already,
-            was_invoiced,
+            was_invoiced | _was_invoiced_before_it_was_told(destination),
         )
         .order_by(posting.c.event_time, posting.c.id)
     )
     return [replace(Reversal(*row), is_credit=True) for row in connection.execute(query)]
+
+
+def _was_invoiced_before_it_was_told(destination: str) -> ColumnElement[bool]:
+    """That an invoice of the order was planned, and posted, and then something else came than a state of it: another word of its deliveries, or of its milestones."""
+    invoice = posting.alias("invoice_before")
+    told = (
+        select(delivered_order.c.entity_key)
+        .where(
+            delivered_order.c.destination == destination,
+            delivered_order.c.entity_key == invoice.c.entity_key,
+            delivered_order.c.told_at > invoice.c.created_at,
+        )
+        .exists()
+    )
+    decided = (
+        select(milestone.c.seq)
+        .where(
+            milestone.c.entity_key == invoice.c.entity_key,
+            (milestone.c.created_at > invoice.c.created_at) | (milestone.c.revoked_at > invoice.c.created_at),
+        )
+        .exists()
+    )
+    return (
+        select(invoice.c.id)
+        .where(
+            invoice.c.destination == destination,
+            invoice.c.entity_key == posting.c.entity_key,
+            invoice.c.document_kind == DocumentKind.INVOICE.value,
+            is_posted(invoice),
+            told | decided,
+        )
+        .correlate(posting)
+        .exists()
+    )
 
 
 def follow_ups_behind(connection: Connection, destination: str, credit_notes: Sequence[int]) -> list[int]:

@@ -222,6 +222,8 @@ class MemoryErp:
             pays=payload.get("invoice") if document.kind is DocumentKind.PAYMENT else None,
             order=payload.get("order"),
             po_number=payload["po_number"] or "" if "po_number" in payload else None,
+            bill_to=payload["bill_to"] or "" if "bill_to" in payload else None,
+            ship_to=payload["ship_to"] or "" if "ship_to" in payload else None,
             order_date=date.fromisoformat(payload["order_date"]) if payload.get("order_date") else None,
         )
 

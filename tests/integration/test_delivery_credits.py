@@ -6,15 +6,19 @@ from decimal import Decimal
 
 import pytest
 
+from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.followups import BillingPolicy, InvoiceTrigger
 from meshline_dagster.core.reversals import Held, ReversalLimits
 from meshline_dagster.governance.decisions import approve, reject
 from meshline_dagster.store.approvals import approvals, waiting
 from meshline_dagster.store.exceptions import exceptions
+from meshline_dagster.store.milestones import Author, drop_milestone, plan_milestone, reach_milestone
 from meshline_dagster.store.reversals import invoiced_by_erp
 from meshline_dagster.testing.memory_erp import MemoryErp, MemoryWriter
 from tests.integration.test_delivery_billing import BILLED, REBILLED, billed, kinds, post, run
+from tests.integration.test_delivery_deliveries import AS_DELIVERED, heed
 from tests.integration.test_delivery_engine import order
+from tests.integration.test_delivery_milestones import BY_MILESTONES, percent
 
 FEW = ReversalLimits(count=2)
 
@@ -118,3 +122,48 @@ def test_what_is_invoiced_is_what_was_not_credited(ops):
     post(ops, erp, [*rows, *changed], options)
     with ops.read() as connection:
         assert invoiced_by_erp(connection, "memory") == Held(2, {"USD": Decimal(17)})
+
+
+def told(store, erp, options, count, quantity):
+    """The ERP says of each order that so much of it is delivered, and a delivery runs."""
+    for number in range(count):
+        row = order(number)
+        erp.deliver(row.external_id, row.payload["lines"][0]["sku"], Decimal(quantity))
+    heed(store, options, erp.documents[DocumentKind.SALES_ORDER], now=datetime.now(UTC))
+    run(store, MemoryWriter(erp), options)
+
+
+def test_credit_notes_of_deliveries_that_came_back_count_too(ops):
+    """As when an ERP forgets what it has delivered."""
+    options, erp = replace(AS_DELIVERED, reversals=FEW), MemoryErp()
+    post(ops, erp, [order(number) for number in range(3)], options)
+    told(ops, erp, options, 3, 1)
+    assert set(billed(erp).values()) == {Decimal(10)}
+    told(ops, erp, options, 2, 0)
+    assert sorted(billed(erp).values()) == [Decimal(0), Decimal(0), Decimal(10)]
+    told(ops, erp, options, 2, 1)
+    told(ops, erp, options, 3, 0)
+    assert set(billed(erp).values()) == {Decimal(10)}
+    assert "3 reversals, 2 are allowed" in too_many(ops)[0].detail
+    assert decide(ops, approve) == ["credit_note"] * 3
+    run(ops, MemoryWriter(erp), options)
+    assert set(billed(erp).values()) == {Decimal(0)}
+
+
+def test_credit_notes_of_milestones_that_are_dropped_count_too(ops):
+    options, erp = replace(BY_MILESTONES, reversals=FEW), MemoryErp()
+    rows = [order(number) for number in range(3)]
+    post(ops, erp, rows, options)
+
+    def decided(*steps):
+        with ops.write() as connection:
+            for row in rows:
+                for what, *how in steps:
+                    what(connection, row.entity_key, *how, Author("finance", "as signed", datetime.now(UTC)))
+        run(ops, MemoryWriter(erp), options)
+
+    decided((plan_milestone, percent("all", "100")), (reach_milestone, "all", datetime.now(UTC).date()))
+    assert set(billed(erp).values()) == {Decimal(10)}
+    decided((drop_milestone, "all"), (plan_milestone, percent("later", "100")))
+    assert set(billed(erp).values()) == {Decimal(10)}
+    assert "3 reversals, 2 are allowed" in too_many(ops)[0].detail

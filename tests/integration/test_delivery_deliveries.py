@@ -7,12 +7,13 @@ from decimal import Decimal
 import pytest
 
 from meshline_dagster.core.cursors import Window
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import DocumentKind, ErpDocument, ErpLine
 from meshline_dagster.core.errors import GateError
 from meshline_dagster.core.followups import Amendments, BillingPolicy, InvoiceTrigger
 from meshline_dagster.delivery.deliveries import heed_deliveries
 from meshline_dagster.delivery.readback import ErpFeed
 from meshline_dagster.orchestration.drain_sensor import why_drain
+from meshline_dagster.store.billing import put_off
 from meshline_dagster.store.deliveries import deliveries_of
 from meshline_dagster.store.ledger_reports import waiting_visibly
 from meshline_dagster.testing.memory_erp import MemoryErp, MemoryWriter
@@ -113,10 +114,32 @@ def test_what_the_erp_told_is_kept_and_an_older_word_never_overrules_it(ops):
     assert heed(ops, AS_DELIVERED, [old], now=datetime.now(UTC)) == []
     with ops.read() as connection:
         told = deliveries_of(connection, "memory", [KEY])
-    assert told == {KEY: [{"sku": "A", "unit_price": "3", "delivered": "6"}]}
+    assert told == {KEY: [{"sku": "A", "unit_price": "3", "quantity": "10", "delivered": "6"}]}
     stranger = replace(old, external_id="MLO-nobodys", stamp=datetime.now(UTC))
     assert heed(ops, AS_DELIVERED, [stranger], now=datetime.now(UTC)) == []
     assert heed(ops, OPTIONS, [replace(old, stamp=datetime.now(UTC))], now=datetime.now(UTC)) == []
+
+
+def test_a_second_document_in_the_erp_never_overrules_the_word_of_the_order_that_was_posted(ops):
+    erp = MemoryErp()
+    post(ops, erp, [of(order(1), ("A", "10", "3"))], AS_DELIVERED)
+    delivered(ops, erp, "A", 4)
+    [ours] = erp.of(DocumentKind.SALES_ORDER, NAME)
+    lines = tuple(replace(line, delivered=Decimal(0)) for line in ours.lines)
+    second = replace(ours, erp_id="second", lines=lines, stamp=datetime.now(UTC))
+    for page in ([second], [ours, second]):
+        assert heed(ops, AS_DELIVERED, page, now=datetime.now(UTC)) == []
+    run(ops, MemoryWriter(erp), AS_DELIVERED)
+    assert billed(erp) == {"1": Decimal(12)}
+
+
+def test_where_the_ledger_knows_no_document_and_there_are_two_neither_is_believed(ops):
+    rows = [customer(), of(order(1), ("A", "10", "3"))]
+    plan_rows(ops, rows, AS_DELIVERED)
+    line = ErpLine("A", Decimal(10), Decimal(3), Decimal(30), delivered=Decimal(4))
+    one = ErpDocument(DocumentKind.SALES_ORDER, "1", NAME, "1", "open", datetime.now(UTC), lines=(line,))
+    assert heed(ops, AS_DELIVERED, [one, replace(one, erp_id="2")], now=datetime.now(UTC)) == []
+    assert heed(ops, AS_DELIVERED, [one], now=datetime.now(UTC)) == [KEY]
 
 
 @pytest.mark.parametrize("amendments", list(Amendments), ids=str)
@@ -127,15 +150,44 @@ def test_an_amendment_is_billed_as_far_as_it_is_delivered(ops, amendments):
     delivered(ops, erp, "A", 4, options)
     delivered(ops, erp, "A", 6, options)
     assert kinds(erp).count("credit_note") == 0  # that more is delivered is no amendment
-    rows.append(of(order(1, version=2), ("A", "12", "3")))
-    post(ops, erp, rows, options)
-    assert billed(erp) == {"1": Decimal(18)}
-    rows.append(of(order(1, version=3), ("A", "5", "3")))
-    post(ops, erp, rows, options)
-    assert billed(erp) == {"1": Decimal(15)}
+    for version, quantity, worth in ((2, "12", 18), (3, "5", 15)):
+        before = billed(erp)
+        rows.append(of(order(1, version=version), ("A", quantity, "3")))
+        post(ops, erp, rows, options)
+        assert billed(erp) == before  # until the ERP has told of these lines
+        assert read_back(ops, erp, options) == [KEY]
+        run(ops, MemoryWriter(erp), options)
+        assert billed(erp) == {"1": Decimal(worth)}
     rows.append(of(order(1, version=4, status="cancelled"), ("A", "5", "3")))
     post(ops, erp, rows, options)
     assert billed(erp) == {"1": Decimal(0)}
+
+
+def test_goods_that_an_amendment_adds_are_invoiced_once_they_are_delivered(ops):
+    erp, rows = MemoryErp(), [of(order(1), ("A", "10", "100"))]
+    post(ops, erp, rows, AS_DELIVERED)
+    delivered(ops, erp, "A", 10)
+    rows.append(of(order(1, version=2), ("A", "10", "100"), ("B", "5", "100")))
+    post(ops, erp, rows, AS_DELIVERED)
+    assert billed(erp) == {"1": Decimal(1000)}
+    assert read_back(ops, erp) == [KEY]
+    run(ops, MemoryWriter(erp), AS_DELIVERED)
+    assert delivered(ops, erp, "B", 2) == [KEY]
+    assert billed(erp) == {"1": Decimal(1200)}
+    assert kinds(erp).count("credit_note") == 0
+
+
+def test_an_order_that_waits_for_a_word_is_explained_until_the_next_day(ops):
+    erp, rows, day = MemoryErp(), [of(order(1), ("A", "10", "3"))], timedelta(days=1)
+    post(ops, erp, rows, AS_DELIVERED)
+    delivered(ops, erp, "A", 4)
+    rows.append(of(order(1, version=2), ("A", "12", "3")))
+    post(ops, erp, rows, AS_DELIVERED)
+    for days, explained in ((1, {KEY}), (2, set())):
+        with ops.write() as connection:
+            put_off(connection, "memory", [KEY], [(KEY, 0, (datetime.now(UTC) + days * day).date())])
+        with ops.read() as connection:
+            assert waiting_visibly(connection, "memory", [KEY]) == explained
 
 
 def test_a_discount_is_invoiced_with_the_last_of_what_is_delivered(ops):

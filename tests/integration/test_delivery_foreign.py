@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from meshline_dagster.cli import app
-from meshline_dagster.core.documents import DocumentKind
+from meshline_dagster.core.documents import DocumentKind, ErpDocument
 from meshline_dagster.core.errors import TransientError
 from meshline_dagster.core.ownership import Owner, Ownership
 from meshline_dagster.delivery.holds import Holds
@@ -142,6 +142,30 @@ def test_a_customers_number_that_somebody_entered_is_not_overwritten_unseen(ops,
     assert outcomes == ({"changed_in_erp": 1} if owner is None else {"updated": 1})
     told = ["po_number: we posted P1; the ERP has P9; this state says P1"]
     assert [item.detail for item in open_items(ops)] == (told if owner is None else [])
+
+
+@pytest.mark.parametrize(
+    ("posted", "there", "wanted", "told"),
+    [
+        ("MLA-1", "MLA-9", "MLA-1", "ship_to: we posted MLA-1; the ERP has MLA-9; this state says MLA-1"),
+        ("MLA-1", "", "MLA-2", "ship_to: we posted MLA-1; the ERP has none; this state says MLA-2"),
+        ("MLA-1", "MLA-1", "MLA-2", None),
+        ("MLA-1", "MLA-2", "MLA-2", None),
+        ("MLA-1", None, "MLA-2", None),  # an ERP that does not tell
+        (None, "MLA-9", "MLA-2", None),  # it chose one where we named none
+    ],
+)
+def test_an_address_that_somebody_chose_is_not_overwritten_unseen(ops, posted, there, wanted, told):
+    def going_to(row, address):
+        return replace(row, payload={**row.payload, "ship_to": address})
+
+    erp, first, second = MemoryErp(), going_to(order(1), posted), going_to(order(1, version=2, amount="20"), wanted)
+    kind, names = DocumentKind.ADDRESS, ("MLA-1", "MLA-2")
+    erp.documents[kind] = [ErpDocument(kind, name, name, name, "open", utc_now()) for name in names]
+    post(ops, erp, first)
+    change(erp, ship_to=there)
+    assert post(ops, erp, first, second).outcomes == ({"updated": 1} if told is None else {"changed_in_erp": 1})
+    assert [item.detail for item in open_items(ops)] == ([] if told is None else [told])
 
 
 def test_a_late_state_of_ours_with_another_number_is_no_change(ops):

@@ -1,6 +1,7 @@
 """Whatever is delivered, comes back or is amended: what is invoiced less credited is what is delivered of the order, to the cent."""
 
 from collections import defaultdict
+from datetime import timedelta
 from decimal import Decimal
 
 import duckdb
@@ -9,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshline_dagster.core.followups import Amendments, BillingPolicy, InvoiceTrigger
+from meshline_dagster.core.followups import Amendments, BillingPolicy, FollowUps, InvoiceTrigger
 from meshline_dagster.core.identity import canonical_json
-from meshline_dagster.core.invoice_delivery import delivered_lines
+from meshline_dagster.core.invoice_delivery import delivered_lines, is_told_of
 from meshline_dagster.core.money import quantize, to_text
 from meshline_dagster.warehouse.dbt import project_dir
 from tests.properties.test_follow_ups import (
@@ -32,7 +33,11 @@ QUANTITIES = ("1", "2", "3", "7", "12", "0.5")
 
 
 def told(*delivered):
-    return [{"sku": sku, "unit_price": price, "delivered": quantity} for sku, price, quantity in delivered]
+    """The word of a document that has what is delivered, and nothing else."""
+    return [
+        {"sku": sku, "unit_price": price, "quantity": quantity, "delivered": quantity}
+        for sku, price, quantity in delivered
+    ]
 
 
 def due_of(lines, *delivered):
@@ -57,6 +62,47 @@ def test_what_the_erp_tells_nothing_of_counts_once_all_else_is_delivered():
     assert due_of(lines, ("A", "5", "2")) == [("A", "2", "10"), ("S", "1", "30"), ("D", "1", "-4")]
 
 
+def billed_of(*states, delivered):
+    """What follows from an order that was invoiced whole in its first state."""
+    rows = [order_row(0, state(states[0]))]
+    rows += as_rows(plan_follow_ups("k", rows, BillingPolicy(), today=TODAY), POSTED)
+    rows += [order_row(number, state(lines)) for number, lines in enumerate(states[1:], start=1)]
+    return plan_follow_ups("k", rows, BillingPolicy(trigger=InvoiceTrigger.DELIVERY), today=TODAY, delivered=delivered)
+
+
+@pytest.mark.parametrize(
+    "amended",
+    [
+        [line("A", "10", "100"), line("B", "5", "100")],
+        [line("A", "10", "90")],
+        [line("A", "12", "100")],
+        [line("B", "1", "100")],
+    ],
+    ids=["more_goods", "another_price", "more_of_it", "something_else"],
+)
+def test_an_amendment_waits_until_the_erp_has_told_of_its_lines(amended):
+    first = [line("A", "10", "100")]
+    found = billed_of(first, amended, delivered=words(first, {"A": "1"}))
+    assert found == FollowUps(due_on=TODAY + timedelta(days=1))
+    found = billed_of(first, amended, delivered=words(amended, {"A": "0.5", "B": "0"}))
+    assert {new.row.document_kind.value for new in found.insert} >= {"credit_note"}
+
+
+def test_an_amendment_that_leaves_the_lines_alone_waits_for_nothing():
+    first = [line("A", "10", "100")]
+    found = billed_of(first, first, delivered=words(first, {"A": "0.5"}))
+    assert [new.row.amount for new in found.insert] == [Decimal(500)]
+
+
+def test_what_is_invoiced_already_stands_until_the_erp_tells_of_a_delivery():
+    """As after a switch from invoices on the day of the booking."""
+    first = [line("A", "10", "100")]
+    assert billed_of(first, first, delivered=None) == FollowUps(due_on=TODAY + timedelta(days=1))
+    rows = [order_row(0, state(first))]
+    policy = BillingPolicy(trigger=InvoiceTrigger.DELIVERY)
+    assert plan_follow_ups("k", rows, policy, today=TODAY, delivered=None) == FollowUps()
+
+
 @st.composite
 def orders(draw):
     """Each item at one price, so that what is told of it is told of one line."""
@@ -72,14 +118,14 @@ def steps(draw):
     return lines, draw(st.sampled_from(["open", "open", "open", "cancelled"])), shares
 
 
+def word(one, share):
+    """Of one line: it tells nothing of it without a share."""
+    delivered = None if share is None else to_text(Decimal(one["quantity"]) * Decimal(share))
+    return {"sku": one["sku"], "unit_price": one["unit_price"], "quantity": one["quantity"], "delivered": delivered}
+
+
 def words(lines, shares):
-    return told(
-        *(
-            (one["sku"], one["unit_price"], to_text(Decimal(one["quantity"]) * Decimal(shares[one["sku"]])))
-            for one in lines
-            if one["sku"] in shares
-        )
-    )
+    return [word(one, shares.get(one["sku"])) for one in lines]
 
 
 @pytest.mark.parametrize("amendments", list(Amendments), ids=str)
@@ -91,8 +137,12 @@ def test_invoices_less_credits_are_what_is_delivered(amendments, first, lived):
     rows = [order_row(0, state(first))]
     for number, (amended, turned, shares) in enumerate(lived, start=1):
         if amended is not None:
+            before = words(lines, shares)
             lines, status = amended, turned
             rows.append(order_row(number, state(lines, status=status)))
+            if status == "open" and not is_told_of(state(lines), before):
+                found = plan_follow_ups("k", rows, policy, today=TODAY, delivered=before)
+                assert (found.insert, found.due_on) == ((), TODAY + timedelta(days=1))
         delivered = words(lines, shares)
         rows += as_rows(plan_follow_ups("k", rows, policy, today=TODAY, delivered=delivered), POSTED)
         assert plan_follow_ups("k", rows, policy, today=TODAY, delivered=delivered).insert == ()

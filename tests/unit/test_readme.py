@@ -174,7 +174,7 @@ def codes():
     """The reasons of the rules, and every code that the Python source gives to a finding or a problem."""
     rules = set(re.findall(r"^    \('([a-z_]+)', \d+,", REASONS.read_text(), re.MULTILINE))
     product = "\n".join(body for name, body in sources().items() if name.startswith("meshline_dagster/"))
-    raised = set(re.findall(r'\b(?:code|problem|OUTAGE|CHANGED)(?:=| = )"([a-z_]+)"', product))
+    raised = set(re.findall(r'\b(?:code|problem|OUTAGE|CHANGED|code, problem)(?:=| = )"([a-z_]+)"', product))
     assert len(rules) > 15
     assert len(raised) > 5
     return rules | raised

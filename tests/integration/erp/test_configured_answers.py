@@ -216,3 +216,30 @@ def test_secrets_that_the_erp_echoes_are_not_in_its_words(status):
     with told(Erp(create=answer, company=answer)) as writer, pytest.raises(MeshlineError) as raised:
         post(writer, FIRST)
     assert "client_secret=***, access_token: ***" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "there"),
+    [
+        (JSONResponse(shown()), ["7"]),
+        (JSONResponse({"message": "no such order"}, 404), []),
+        (Response(status_code=404), MeshlineError),
+        (Response(status_code=200), MeshlineError),
+        (Response(status_code=204), MeshlineError),
+        (HTMLResponse(PAGE, 404), MeshlineError),
+    ],
+)
+def test_a_document_is_not_there_only_when_the_erp_itself_says_so(answer, there):
+    kind = changes(reverse={"path": "/orders/{id}/reverse"}, show={"path": "/orders/{id}/show"})
+
+    async def show(writer):
+        try:
+            await writer.open()
+            return [*await writer.show(ORDER, ["7"])]
+        except MeshlineError:
+            return MeshlineError
+        finally:
+            await writer.aclose()
+
+    with told(Erp(show=answer), kind) as writer:
+        assert asyncio.run(show(writer)) == there

@@ -1,5 +1,6 @@
 """What confirms or removes a draft may name its revision and the ERP's ids of other documents, as every other call may."""
 
+import copy
 import json
 
 import pytest
@@ -7,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from meshline_dagster.core.documents import Outcome
 from tests.integration.erp.test_configured_answers import FIRST, SECOND, Erp, changes, post, shown, told
+from tests.integration.erp.test_configured_outcomes import TOLD
 
 CUSTOMER = FIRST.payload["customer"]
 BODY = {"customer": {"from": "customer", "as": "erp_id"}, "tag": {"from": "revision"}}
@@ -18,14 +20,15 @@ REFUSED = JSONResponse({"message": "no"}, 422)
 class Drafts(Erp):
     """Makes drafts. Each change of the order gives it another tag; the list is one of customers, too."""
 
-    def __init__(self, rows=(), *, shows=True, customers=1, **answers):
+    def __init__(self, rows=(), *, shows=True, customers=1, cancelled=0, **answers):
         super().__init__(rows, list=self._listed, create=self._create, amend=self._amend, **answers)
-        self.shows, self.customers = shows, customers
+        self.shows, self.customers, self.cancelled = shows, customers, cancelled
 
     def _listed(self, request):
         if request.query_params.get("x") == CUSTOMER:
             row = {**shown(erp_id="c9", external_id=CUSTOMER), "id": 9}
-            return JSONResponse({"rows": [row] * self.customers})
+            gone = [{**row, "id": 10, "status": "cancelled"}] * self.cancelled
+            return JSONResponse({"rows": [*gone, *[row] * self.customers]})
         return JSONResponse({"rows": self.rows})
 
     def _create(self, _):
@@ -55,6 +58,15 @@ def step(name, tag):
 def test_a_new_draft_is_confirmed_with_its_revision_and_the_customers_id(shows):
     erp = Drafts(shows=shows, confirm=OK)
     with told(erp, kind()) as writer:
+        assert post(writer, FIRST).outcome is Outcome.CREATED
+    assert erp.steps() == [step("confirm", "tag of draft")]
+
+
+def test_a_document_is_named_by_the_one_that_stands_beside_a_cancelled_one():
+    documents = copy.deepcopy(TOLD["documents"])
+    documents["customer"]["shown"]["status"] = {"at": "/status", "map": {"open": "open", "cancelled": "cancelled"}}
+    erp = Drafts(cancelled=1, confirm=OK)
+    with told(erp, kind(), documents=documents) as writer:
         assert post(writer, FIRST).outcome is Outcome.CREATED
     assert erp.steps() == [step("confirm", "tag of draft")]
 

@@ -1,7 +1,8 @@
 {{ config(materialized='table', tags=['reconcile']) }}
 -- Grain: an order that the ERP holds, where orders are invoiced as they are delivered; else empty. Key: external_id.
 -- Why: what of it has to be on invoices: of each line the delivered quantity's share of the amount. The same as core/invoice_delivery.py, in SQL: a
--- line of which the ERP tells nothing counts once everything that it tells of is delivered.
+-- line of which the ERP tells nothing counts once everything that it tells of is delivered. Lines and deliveries are of one document here; there a
+-- state of the order is only billed by the word of a document that has its lines.
 with orders as (
     select erp_orders.*
     from {{ ref('int_erp_orders') }} as erp_orders
