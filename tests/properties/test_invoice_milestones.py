@@ -213,7 +213,7 @@ def test_the_marts_say_the_same_of_what_is_reached(in_sql, lines, planned, curre
 
 def says_the_same(in_sql, payload, planned):
     found = in_sql(payload, planned, TODAY)
-    if not is_whole(payload, planned):
+    if not planned or not is_whole(payload, planned):  # without milestones there is no row, and nothing is due
         assert found == []
         return
     now, before = (due_milestones(payload, planned, TODAY - timedelta(days=back)) for back in (0, 1))
