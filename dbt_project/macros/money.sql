@@ -40,17 +40,28 @@
     end
 {%- endmacro %}
 
-{# amount * part / whole, rounded half-even to the currency's minor unit; part and whole are integers, 0 <= part, 0 < whole. Equals core.invoice_schedule. #}
+{#
+    amount * part / whole, rounded half-even to the currency's minor unit; part and whole are integers, 0 <= part, 0 < whole. Equals
+    core.line_shares. The amount's billionths are divided in two steps, as on paper, by 10^12 and the rest: 128 bits hold each of them while
+    part and whole stay below 10^25, whatever the amount.
+#}
 {% macro share(amount, part, whole, currency) -%}
-    {%- set units = 'cast(abs(' ~ amount ~ ') * 1000000000 as hugeint) * cast(' ~ part ~ ' as hugeint)' -%}
-    {%- set divisor = '(cast(' ~ whole ~ ' as hugeint) * cast(' ~ minor_unit(currency) ~ ' * 1000000000 as hugeint))' -%}
+    {%- set units = 'cast(abs(' ~ amount ~ ') * 1000000000 as hugeint)' -%}
+    {%- set part = 'cast(' ~ part ~ ' as hugeint)' -%}
+    {%- set whole = 'cast(' ~ whole ~ ' as hugeint)' -%}
+    {%- set high = '(' ~ units ~ ' // 1000000000000 * ' ~ part ~ ')' -%}
+    {%- set low = '(' ~ high ~ ' % ' ~ whole ~ ' * 1000000000000 + ' ~ units ~ ' % 1000000000000 * ' ~ part ~ ')' -%}
+    {%- set billionths = '(' ~ high ~ ' // ' ~ whole ~ ' * 1000000000000 + ' ~ low ~ ' // ' ~ whole ~ ')' -%}
+    {%- set minor = 'cast(' ~ minor_unit(currency) ~ ' * 1000000000 as hugeint)' -%}
+    {%- set quotient = '(' ~ billionths ~ ' // ' ~ minor ~ ')' -%}
+    {%- set rest = '(' ~ billionths ~ ' % ' ~ minor ~ ' * ' ~ whole ~ ' + ' ~ low ~ ' % ' ~ whole ~ ')' -%}
+    {%- set divisor = '(' ~ whole ~ ' * ' ~ minor ~ ')' -%}
     cast(
         sign({{ amount }})
         * cast(
-            ({{ units }}) // {{ divisor }}
+            {{ quotient }}
             + case
-                when ({{ units }}) % {{ divisor }} * 2 > {{ divisor }}
-                    or (({{ units }}) % {{ divisor }} * 2 = {{ divisor }} and (({{ units }}) // {{ divisor }}) % 2 = 1) then 1
+                when {{ rest }} * 2 > {{ divisor }} or ({{ rest }} * 2 = {{ divisor }} and {{ quotient }} % 2 = 1) then 1
                 else 0
             end
             as decimal(29, 0)

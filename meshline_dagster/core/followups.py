@@ -163,7 +163,7 @@ def plan_follow_ups(
         rows: every ledger row of the entity, oldest first within a kind.
         today: becomes the documents' accounting date, unless its period is closed: then it is kept as the original date.
         delivered: what the ERP told last of the order, where it is invoiced as it is delivered; None: it never told of it.
-        milestones: the order's, where it is invoiced by them; in the order in which they were recorded as reached.
+        milestones: the order's, where it is invoiced by them; in the order in which they became billable.
     """
     order, standing = rows_that_count(rows)
     if order is None:

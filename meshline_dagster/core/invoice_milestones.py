@@ -1,7 +1,7 @@
 """What of an order is to be on invoices where it is invoiced by milestones: pure arithmetic on lines and what is reached.
 
 Each milestone is a share of the order: a percentage of it, or an amount in its currency. One that is reached bills its share of every line, by
-cumulative rounding in the order in which they were recorded as reached: what is due in all is the line's amount times what is reached, rounded
+cumulative rounding in the order in which they became billable: what is due in all is the line's amount times what is reached, rounded
 once. Nothing is billed by milestones that are not the whole order together.
 """
 
@@ -35,16 +35,18 @@ class Milestone:
     reached_on: date | None = None
 
     def share_of(self, order: Decimal) -> Fraction:
-        """The part of an order that is worth so much, which is not nothing."""
+        """The part of an order that is worth so much; of nothing, an amount has no part."""
         if self.percent is not None:
             return Fraction(self.percent) / 100
         return Fraction(self.amount or 0) / Fraction(order)
 
 
 def is_whole(payload: Mapping[str, Any], milestones: Sequence[Milestone]) -> bool:
-    """Whether the milestones are the whole order together. An order that is worth nothing has no parts."""
+    """Whether the milestones are the whole order together. An order that is worth nothing is whole by percentages alone, or without any."""
     order = Decimal(payload["amount"])
-    return bool(order) and sum((one.share_of(order) for one in milestones), Fraction(0)) == 1
+    if not order and (not milestones or any(one.percent is None for one in milestones)):
+        return not milestones
+    return sum((one.share_of(order) for one in milestones), Fraction(0)) == 1
 
 
 def due_milestones(payload: Mapping[str, Any], milestones: Sequence[Milestone], today: date) -> Due:
@@ -52,7 +54,7 @@ def due_milestones(payload: Mapping[str, Any], milestones: Sequence[Milestone], 
 
     Args:
         payload: of a sales order.
-        milestones: in the order in which they were recorded as reached.
+        milestones: in the order in which they became billable.
     """
     if not is_whole(payload, milestones):
         return Due()

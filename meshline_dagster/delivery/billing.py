@@ -99,12 +99,12 @@ def plan_billing(connection: Connection, billings: Sequence[Billing], *, actor: 
     to, shards, policy, _, redated = billings[0]
     today = policy.day(now)
     keys = list(dict.fromkeys(key for one in billings for key in one.entity_keys))
+    put_off(connection, to, keys, [])  # before anything is read: what is told or decided from now on asks again
     rows = billing_rows(connection, to, keys)
     changed = {key: row for key in keys if (row := _changed(rows[key])) is not None}
     left_alone = changed.keys() | kept_back(connection, keys)
-    put_off(connection, to, keys, [])  # before anything is read: a delivery that is told from now on asks again
     told = deliveries_of(connection, to, keys) if policy.trigger is InvoiceTrigger.DELIVERY else {}
-    reached = milestones_of(connection, keys) if policy.trigger is InvoiceTrigger.MILESTONE else {}
+    reached = milestones_of(connection, keys, policy.day) if policy.trigger is InvoiceTrigger.MILESTONE else {}
     plans = {
         key: plan_follow_ups(
             key, rows[key], policy, today=today, delivered=told.get(key), milestones=reached.get(key, ())
@@ -117,7 +117,7 @@ def plan_billing(connection: Connection, billings: Sequence[Billing], *, actor: 
     let_redated_wait(connection, to, fresh, redated, actor=actor, now=now)
     waiting = [(key, shard_of(key, shards), plan.due_on) for key, plan in plans.items() if plan.due_on]
     waiting += [(key, shard_of(key, shards), today + timedelta(days=1)) for key in left_alone]
-    put_off(connection, to, [key for key, *_ in waiting], waiting)
+    put_off(connection, to, [], waiting)
     findings = [changed_finding(to, key, row.event_id) for key, row in changed.items()]
     negative = {key: order for key, plan in plans.items() if plan.negative and (order := rows_that_count(rows[key])[0])}
     findings += [negative_finding(to, key, order) for key, order in negative.items()]

@@ -14,7 +14,7 @@ from meshline_dagster.core.foreign import cause_of_retry
 from meshline_dagster.core.ledger import CLOSED_ABSENT, CLOSED_IN_ERP, PostingState
 from meshline_dagster.delivery.findings import conflict_trace_key, trace_key
 from meshline_dagster.store import audit
-from meshline_dagster.store.billing import put_off
+from meshline_dagster.store.billing import credit_notes_planned, put_off
 from meshline_dagster.store.exceptions import resolve
 from meshline_dagster.store.ledger_writes import Change, change_states
 from meshline_dagster.store.postings import Posting, last_posted, posting_by_key, refused_states
@@ -66,7 +66,8 @@ def close(
     absent: bool = False,
 ) -> Posting:
     """Settle a dead posting by hand: it is never sent, whatever is derived later, and what waits behind it goes on. The next delivery
-    invoices or credits what follows from the state that the ERP holds now: an invoice that the ERP does not hold is planned anew.
+    invoices or credits what follows from the state that the ERP holds now: an invoice that the ERP does not hold is planned anew, and credit
+    notes against it are not sent.
 
     Args:
         erp_id: the document's id in the ERP; None: as the ledger knows it. The order's next state amends this document.
@@ -105,7 +106,10 @@ def close(
         erp_id=erp_id,
         cause=cause,
     )
-    change_states(connection, [change], actor=actor, now=now)
+    superseded = PostingState.SUPERSEDED
+    needless = credit_notes_planned(connection, row) if absent and row.document_kind is DocumentKind.INVOICE else []
+    notes = [Change.of(note, superseded, note.lease_token or 0, cause="planned_anew") for note in needless]
+    change_states(connection, [change, *notes], actor=actor, now=now)
     _tell(connection, "posting.closed", row, {"reason": reason, "cause": cause}, actor=actor, now=now)
     if is_state or row.document_kind in ACCOUNTING_KINDS:
         at_once = (now - timedelta(days=1)).date()  # has begun in every time zone

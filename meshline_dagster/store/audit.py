@@ -16,7 +16,7 @@ from meshline_dagster.store.bulk import insert_rows
 from meshline_dagster.store.counters import current_value, next_values
 from meshline_dagster.store.tables import audit_entry
 
-__all__ = ["Entry", "append", "first_broken"]
+__all__ = ["Entry", "append", "first_broken", "hold"]
 
 _GENESIS = "0" * 64
 _PAGE = 10_000
@@ -46,6 +46,11 @@ def append(connection: Connection, entries: Sequence[Entry], *, at: datetime) ->
         rows.append((seq, at, entry.actor, entry.action, entry.subject, detail, previous, digest))
         previous = digest
     insert_rows(connection, audit_entry, _COLUMNS, rows)
+
+
+def hold(connection: Connection) -> None:
+    """Let nobody else add an entry before the caller's transaction ends: taken first, it is the one lock that nobody can take in another order."""
+    next_values(connection, "audit", 0)
 
 
 def first_broken(connection: Connection) -> int | None:

@@ -12,6 +12,7 @@ from meshline_dagster.core.followups import BillingRow
 from meshline_dagster.core.identity import sha256_hex
 from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.core.postings import REFUSED
+from meshline_dagster.store import audit
 from meshline_dagster.store.bulk import among
 from meshline_dagster.store.exceptions import CLOSED
 from meshline_dagster.store.postings import Posting, postings_of
@@ -19,6 +20,7 @@ from meshline_dagster.store.tables import billing_due, exception_item, held_orde
 
 __all__ = [
     "billing_rows",
+    "credit_notes_planned",
     "is_any_ripe",
     "kept_back",
     "not_approved",
@@ -97,11 +99,17 @@ def is_any_ripe(connection: Connection, destination: str, *, today: date) -> boo
 def put_off(
     connection: Connection, destination: str, looked_at: Sequence[str], waiting: Sequence[tuple[str, int, date]]
 ) -> None:
-    """Forget the days of the orders that were looked at; keep ``(entity key, shard, day)`` of those that wait."""
+    """Forget the days of the orders that were looked at; keep ``(entity key, shard, day)`` of those that wait, and of which none is kept.
+
+    From here on nobody else changes the day of an order: whoever does has to write to the audit log too, some before and some after it, and
+    whoever looks at an order must not lose the day that a decision gives it meanwhile.
+    """
+    audit.hold(connection)
     forgotten = delete(billing_due).where(
         billing_due.c.destination == destination, among(connection, billing_due.c.entity_key, looked_at)
     )
-    connection.execute(forgotten)
+    if looked_at:
+        connection.execute(forgotten)
     if waiting:
         names = ("destination", "entity_key", "shard", "due_on")
         rows = [dict(zip(names, (destination, *one), strict=True)) for one in waiting]
@@ -152,3 +160,19 @@ def refused_follow_ups(connection: Connection, destination: str, entity_keys: Se
     rows = connection.execute(query).all()
     refused = {row.entity_key for row in rows if row.state == PostingState.DEAD.value}
     return postings_of(connection, [row.id for row in rows if row.entity_key in refused])
+
+
+def credit_notes_planned(connection: Connection, invoice: Posting) -> list[Posting]:
+    """The credit notes against this invoice that were never sent."""
+    query = (
+        select(posting.c.id)
+        .where(
+            posting.c.destination == invoice.destination,
+            posting.c.entity_key == invoice.entity_key,
+            posting.c.document_kind == DocumentKind.CREDIT_NOTE.value,
+            posting.c.state == PostingState.PLANNED.value,
+        )
+        .order_by(posting.c.id)
+    )
+    notes = postings_of(connection, list(connection.execute(query).scalars()))
+    return [note for note in notes if orjson.loads(note.payload)["invoice"] == invoice.external_id]

@@ -80,7 +80,7 @@ posting = Table(
     Index(None, "destination", "entity_key"),
     Index(None, "destination", "state"),
 )
-# Four partial indexes stand in migrations only: declared here they would load every PostgreSQL dialect at import.
+# Four partial indexes, and the one that keeps a milestone from being in force twice, stand in migrations only: declared here they would load every PostgreSQL dialect at import.
 
 
 def is_open(of: NamedFromClause) -> TextClause:
@@ -166,6 +166,7 @@ milestone = Table(
     Column("percent", String(40)),
     Column("amount", String(40)),
     Column("reached_on", Date),
+    Column("place", BigInteger),
     Column("actor", String(100), nullable=False),
     Column("reason", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),

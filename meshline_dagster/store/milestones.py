@@ -1,6 +1,6 @@
 """Milestones of orders: planned, recorded as reached, dropped. Data, not code: attributed, in the audit log, revoked and never edited."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 _PLACES = 4
+_MOST_PERCENT, _MOST = Decimal(100), Decimal(9_200_000_000_000)  # an order's amount in the ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +43,44 @@ class Author:
 
 @dataclass(frozen=True, slots=True)
 class PlannedMilestone(Milestone):
-    """One milestone in force, and who said so."""
+    """One milestone in force, and who said so.
+
+    Attributes:
+        place: the number of the record that gives it its place among those that are reached, with the day that it told and when (UTC); recorded
+            again it keeps its place once that day has come. None: it is not reached.
+    """
 
     seq: int = 0
     entity_key: str = ""
     actor: str = ""
     reason: str = ""
     created_at: datetime | None = None
+    place: int | None = None
+    placed_on: date | None = None
+    placed_at: datetime | None = None
+
+    def billable_on(self, day: Callable[[datetime], date]) -> date:
+        """The first day on which billing could know of it and had to; what is not reached comes last.
+
+        Args:
+            day: that of an instant, where the books are kept.
+        """
+        if self.placed_on is None or self.placed_at is None:
+            return date.max
+        return max(self.placed_on, day(self.placed_at))
 
 
 def active_milestones(connection: Connection, entity_keys: Sequence[str] | None = None) -> list[PlannedMilestone]:
     """All milestones in force, of some orders or of all, in the order in which they were planned, or recorded as reached."""
     table = milestone.c
     names = ("name", "percent", "amount", "reached_on", "seq", "entity_key", "actor", "reason", "created_at")
-    query = select(*[table[name] for name in names]).where(table.revoked_seq.is_(None)).order_by(table.seq)
+    first = milestone.alias("first")
+    query = (
+        select(*[table[name] for name in names], table.place, first.c.reached_on, first.c.created_at)
+        .join_from(milestone, first, first.c.seq == table.place, isouter=True)
+        .where(table.revoked_seq.is_(None))
+        .order_by(table.seq)
+    )
     if entity_keys is not None:
         query = query.where(among(connection, table.entity_key, entity_keys))
     return [
@@ -64,10 +89,17 @@ def active_milestones(connection: Connection, entity_keys: Sequence[str] | None 
     ]
 
 
-def milestones_of(connection: Connection, entity_keys: Sequence[str]) -> dict[str, list[Milestone]]:
-    """The milestones of these orders; without those that have none."""
+def milestones_of(
+    connection: Connection, entity_keys: Sequence[str], day: Callable[[datetime], date]
+) -> dict[str, list[Milestone]]:
+    """The milestones of these orders, in the order in which they became billable; without those that have none.
+
+    Args:
+        day: that of an instant, where the books are kept.
+    """
     found: dict[str, list[Milestone]] = {}
-    for one in active_milestones(connection, entity_keys):
+    rows = active_milestones(connection, entity_keys)
+    for one in sorted(rows, key=lambda row: (row.billable_on(day), row.place or row.seq)):
         found.setdefault(one.entity_key, []).append(one)
     return found
 
@@ -98,19 +130,26 @@ def plan_milestone(connection: Connection, entity_key: str, planned: Milestone, 
     """Plan a milestone of an order; one of this name is replaced, unless it is reached.
 
     Raises:
-        RefusedError: not exactly one of percentage and amount, not above nothing, finer than a ten-thousandth; or it is reached.
+        RefusedError: not exactly one of percentage and amount, not above nothing, finer than a ten-thousandth, more than a whole order, or
+            than the ledger holds; or it is reached.
     """
-    given = [value for value in (planned.percent, planned.amount) if value is not None]
-    if len(given) != 1 or given[0] <= 0 or given[0] != round(given[0], _PLACES):
+    given = [
+        (value, most)
+        for value, most in ((planned.percent, _MOST_PERCENT), (planned.amount, _MOST))
+        if value is not None
+    ]
+    if len(given) != 1 or not all(0 < value <= most and value == round(value, _PLACES) for value, most in given):
         raise RefusedError(
-            f"{planned.name!r} needs a percentage or an amount, above 0 and with {_PLACES} decimals at most, and not both"
+            f"{planned.name!r} needs a percentage or an amount, above 0, with {_PLACES} decimals and 100 % or {_MOST} at most, "
+            "and not both"
         )
     if not planned.name.strip():
         raise RefusedError("a milestone has a name")
+    (seq,) = next_values(connection, "milestone")
     before = _active(connection, entity_key, planned.name)
     if before is not None and before.reached_on is not None:
         raise RefusedError(f"{planned.name!r} of {entity_key} is reached: drop it first, which credits what it billed")
-    return _write(connection, entity_key, planned, author, "milestone.planned")
+    return _write(connection, seq, entity_key, planned, author, action="milestone.planned")
 
 
 def reach_milestone(connection: Connection, entity_key: str, name: str, on: date, author: Author) -> int:
@@ -119,23 +158,26 @@ def reach_milestone(connection: Connection, entity_key: str, name: str, on: date
     Raises:
         RefusedError: no such milestone is planned.
     """
+    (seq,) = next_values(connection, "milestone")
     before = _active(connection, entity_key, name)
     if before is None:
         raise RefusedError(f"{entity_key} has no milestone {name!r}: see `meshline milestones list`")
     reached = Milestone(name, before.percent, before.amount, on)
-    return _write(connection, entity_key, reached, author, "milestone.reached")
+    return _write(connection, seq, entity_key, reached, author, action="milestone.reached")
 
 
 def drop_milestone(connection: Connection, entity_key: str, name: str, author: Author) -> bool:
     """Take a milestone back; what it billed is credited once the others are the whole order. False when there is none."""
-    dropped = _revoke(connection, entity_key, name, author)
+    (seq,) = next_values(connection, "milestone")
+    dropped = _revoke(connection, seq, entity_key, name, author)
     _wake(connection, entity_key, author.now)
     return dropped
 
 
-def _write(connection: Connection, entity_key: str, one: Milestone, author: Author, action: str) -> int:
-    _revoke(connection, entity_key, one.name, author)
-    (seq,) = next_values(connection, "milestone")
+def _write(connection: Connection, seq: int, entity_key: str, one: Milestone, author: Author, *, action: str) -> int:
+    """Put it in force instead of what has its name. Its number is taken before anything is read: it keeps others from deciding until we have."""
+    before = _active(connection, entity_key, one.name)
+    _revoke(connection, seq, entity_key, one.name, author)
     values = {
         "name": one.name,
         "percent": None if one.percent is None else to_text(one.percent),
@@ -147,6 +189,7 @@ def _write(connection: Connection, entity_key: str, one: Milestone, author: Auth
             seq=seq,
             entity_key=entity_key,
             reached_on=one.reached_on,
+            place=_place(seq, one, before, author.now),
             actor=author.actor,
             reason=author.reason,
             created_at=author.now,
@@ -159,11 +202,18 @@ def _write(connection: Connection, entity_key: str, one: Milestone, author: Auth
     return seq
 
 
-def _revoke(connection: Connection, entity_key: str, name: str, author: Author) -> bool:
+def _place(seq: int, one: Milestone, before: PlannedMilestone | None, now: datetime) -> int | None:
+    """What is billable already stays where it is: behind what was billed since, cents would be credited and billed anew."""
+    if one.reached_on is None:
+        return None
+    is_kept = before is not None and before.billable_on(datetime.date) <= now.date() >= one.reached_on
+    return before.place if before is not None and is_kept else seq
+
+
+def _revoke(connection: Connection, seq: int, entity_key: str, name: str, author: Author) -> bool:
     before = _active(connection, entity_key, name)
     if before is None:
         return False
-    (seq,) = next_values(connection, "milestone")
     connection.execute(
         update(milestone)
         .where(milestone.c.seq == before.seq)

@@ -7,7 +7,7 @@ from decimal import Decimal
 import duckdb
 import jinja2
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from meshline_dagster.core.followups import Amendments, BillingPolicy, InvoiceTrigger
@@ -94,6 +94,26 @@ def test_an_order_that_grows_waits_for_its_milestones_of_amounts_and_keeps_what_
     assert (follow(rows, whole).insert, follow(rows, whole).incomplete) == ((), True)
     found = follow(rows, [*whole, amount("c", "20")])
     assert (kinds_of(found), found.incomplete) == ([], False)
+
+
+def test_an_order_that_is_worth_nothing_any_more_gets_back_what_was_billed():
+    half = [percent("a", "50", EARLIER), percent("b", "50")]
+    rows = [order_row(1, state([line("A", "1", "1000")]))]
+    rows += as_rows(follow(rows, half), POSTED)
+    rows.append(order_row(2, state([line("A", "1", "0")])))
+    fixed = [percent("a", "50", EARLIER), amount("b", "500")]
+    assert (follow(rows, fixed).insert, follow(rows, fixed).incomplete) == ((), True)
+    assert follow(rows, [percent("a", "50", EARLIER)]).incomplete
+    for planned in (half, []):
+        found = follow(rows, planned)
+        assert [new.row.payload["amount"] for new in found.insert if new.row.document_kind == "credit_note"] == ["500"]
+        assert (sum(Decimal(new.row.payload["amount"]) for new in found.insert), found.incomplete) == (500, False)
+        assert follow([*rows, *as_rows(found, POSTED)], planned).insert == ()
+
+
+def test_a_free_order_needs_no_milestones():
+    found = follow([order_row(1, state([line("A", "1", "0")]))], [])
+    assert (found.insert, found.due_on, found.incomplete) == ((), None, False)
 
 
 def test_a_cancellation_credits_what_was_billed_whatever_is_planned():
@@ -187,12 +207,47 @@ def in_sql():
 @given(lines_of_orders, plans(), st.sampled_from(["EUR", "JPY"]), st.booleans())
 def test_the_marts_say_the_same_of_what_is_reached(in_sql, lines, planned, currency, is_cut):
     rounded = [{**one, "amount": to_text(quantize(Decimal(one["amount"]), currency))} for one in lines]
-    payload = state(rounded, currency=currency)
     planned = planned[1:] if is_cut else planned
+    says_the_same(in_sql, state(rounded, currency=currency), planned)
+
+
+def says_the_same(in_sql, payload, planned):
     found = in_sql(payload, planned, TODAY)
-    if not is_whole(payload, planned):
+    if not planned or not is_whole(payload, planned):  # without milestones there is no row, and nothing is due
         assert found == []
         return
     now, before = (due_milestones(payload, planned, TODAY - timedelta(days=back)) for back in (0, 1))
     sums = [sum(Decimal(one["amount"]) for one in due.lines) for due in (now, before)]
     assert found == [(*sums, now.next_on)]
+
+
+@st.composite
+def large(draw):
+    """An order of up to what the ledger holds, of two lines, and its milestones: a percentage, and the rest in two amounts."""
+    hundreds = draw(st.integers(2, 91_999_999_999))
+    first = draw(st.decimals("0.0001", 100 * hundreds - 1, places=4))
+    order, share = Decimal(100 * hundreds), draw(st.decimals("0.0001", "99.9999", places=4))
+    rest = order - hundreds * share
+    part = draw(st.decimals("0.0001", max(rest - 1, Decimal("0.0001")), places=4))
+    lines = [line("A", "1", "1", amount=to_text(one)) for one in (first, order - first)]
+    days = st.sampled_from([None, EARLIER, TODAY, LATER])
+    planned = [percent("a", share, draw(days)), amount("b", part, draw(days)), amount("c", rest - part, draw(days))]
+    return lines, [one for one in planned if one.percent or one.amount]
+
+
+@untimed
+@given(large(), st.sampled_from(["EUR", "VND", "BHD"]))
+@example(
+    ([line("A", "1", "1", amount="60000000000")], [percent("a", "33.3333", EARLIER), percent("b", "66.6667")]), "VND"
+)
+def test_the_marts_say_the_same_of_as_much_money_as_the_ledger_holds(in_sql, drawn, currency):
+    lines, planned = drawn
+    says_the_same(in_sql, state(lines, currency=currency), planned)
+
+
+@pytest.mark.parametrize("lines", [[line("A", "1", "0")], [line("A", "1", "9.99"), line("B", "-1", "9.99")]], ids=len)
+@pytest.mark.parametrize(
+    "rest", [percent("b", "70", TODAY), percent("b", "60", TODAY), amount("b", "7", TODAY)], ids=str
+)
+def test_the_marts_say_the_same_of_an_order_that_is_worth_nothing(in_sql, lines, rest):
+    says_the_same(in_sql, state(lines), [percent("a", "30", EARLIER), rest])

@@ -285,6 +285,15 @@ def test_an_order_that_was_booked_before_the_first_day_is_invoiced_elsewhere_per
     assert (found.insert, found.due_on) == ((), None)
 
 
+def test_an_order_that_was_invoiced_whole_follows_the_periods_whatever_the_first_day_says():
+    rows = [order_row(1, state([YEAR], order_date="2016-12-20"))]
+    rows += as_rows(follow(rows, BillingPolicy(), date(2016, 12, 20)), POSTED)
+    found = follow(rows, by_periods(since=date(2017, 1, 1)), date(2017, 2, 1))
+    billed = [Decimal(new.row.payload["amount"]) for new in found.insert]
+    assert kinds_of(found) == ["credit_note", "invoice"]
+    assert (1200 - billed[0] + billed[1], found.due_on) == (200, date(2017, 3, 1))
+
+
 def test_a_discount_that_is_more_than_what_is_due_so_far_is_for_people_until_enough_is_due():
     """A discount without a term is due with the order, before what it is a discount on."""
     payload = state([termed("2017-03-01", "2018-02-28", price="1200"), line("D", "1", "-250")])

@@ -6,8 +6,8 @@
 with planned as (
     select
         milestones.entity_key,
-        coalesce(milestones.percent, 0) as percent,
-        coalesce(milestones.amount, 0) as amount,
+        coalesce(cast(cast(milestones.percent as decimal(38, 4)) * 10000 as hugeint), 0) as percent,
+        coalesce(cast(cast(milestones.amount as decimal(38, 4)) * 10000 as hugeint), 0) as amount,
         milestones.reached_on,
         terms.today
     from {{ source('ops', 'milestone') }} as milestones
@@ -15,21 +15,43 @@ with planned as (
     where terms.invoice_trigger = 'milestone'
 ),
 
--- shares in hundred-thousandths of the order's amount, so that percentages and amounts add up without a division
-shares as (
+-- what an order's milestones are shares of: its amount in millionths where one of them is an amount, else anything, as it may be worth nothing
+orders as (
     select
         outbox.event_id,
-        outbox.amount * 100000 as whole,
-        sum(planned.percent * outbox.amount * 1000 + planned.amount * 100000) as planned,
-        coalesce(sum(planned.percent * outbox.amount * 1000 + planned.amount * 100000) filter (where reached_on <= today), 0) as reached,
-        coalesce(sum(planned.percent * outbox.amount * 1000 + planned.amount * 100000) filter (where reached_on < today), 0) as reached_before,
+        outbox.entity_key,
+        case
+            when outbox.entity_key in (select entity_key from planned where amount > 0) then cast(outbox.amount * 1000000 as hugeint)
+            else 1
+        end as worth
+    from {{ ref('outbox') }} as outbox
+    where outbox.document_kind = 'sales_order'
+),
+
+-- in 10^-6 of that, whole numbers, so that percentages and amounts add up without a division
+parts as (
+    select
+        orders.event_id,
+        orders.worth * 1000000 as whole,
+        planned.percent * orders.worth + planned.amount * 100000000 as part,
+        planned.reached_on,
+        planned.today
+    from orders
+    inner join planned on orders.entity_key = planned.entity_key
+    where orders.worth <> 0
+),
+
+shares as (
+    select
+        event_id,
+        whole,
+        coalesce(sum(part) filter (where reached_on <= today), 0) as reached,
+        coalesce(sum(part) filter (where reached_on < today), 0) as reached_before,
         min(reached_on) as due_on,
         min(reached_on) filter (where reached_on > today) as next_due_on
-    from {{ ref('outbox') }} as outbox
-    inner join planned on outbox.entity_key = planned.entity_key
-    where outbox.document_kind = 'sales_order' and outbox.amount <> 0
-    group by outbox.event_id, outbox.amount
-    having sum(planned.percent * outbox.amount * 1000 + planned.amount * 100000) = outbox.amount * 100000
+    from parts
+    group by event_id, whole
+    having sum(part) = whole
 ),
 
 order_lines as (
@@ -47,10 +69,10 @@ due as (
         shares.due_on,
         shares.next_due_on,
         case
-            when reached = whole then amount else {{ share('amount', 'abs(reached) * 1000', 'abs(whole) * 1000', 'currency') }}
+            when reached = whole then amount else {{ share('amount', 'abs(reached)', 'abs(whole)', 'currency') }}
         end as due_amount,
         case
-            when reached_before = whole then amount else {{ share('amount', 'abs(reached_before) * 1000', 'abs(whole) * 1000', 'currency') }}
+            when reached_before = whole then amount else {{ share('amount', 'abs(reached_before)', 'abs(whole)', 'currency') }}
         end as due_before_amount
     from order_lines
     inner join shares on order_lines.event_id = shares.event_id

@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("percent", sa.String(length=40)),
         sa.Column("amount", sa.String(length=40)),
         sa.Column("reached_on", sa.Date()),
+        sa.Column("place", sa.BigInteger()),
         sa.Column("actor", sa.String(length=100), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
@@ -29,3 +30,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_milestone")),
     )
     op.create_index(op.f("ix_milestone_entity_key"), "milestone", ["entity_key"])
+    op.execute("CREATE UNIQUE INDEX uq_milestone_name ON milestone (entity_key, name) WHERE revoked_seq IS NULL")
