@@ -2,9 +2,8 @@
 
 import pytest
 
-from tests.integration.erp.test_sandbox_erp import LINE, erp, order
+from tests.integration.erp.test_sandbox_erp import LINE, order
 
-__all__ = ["erp"]
 
 TWO = {"amount": "20.20", "lines": [LINE, {**LINE, "line": "2", "sku": "B"}]}
 
