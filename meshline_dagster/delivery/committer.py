@@ -147,7 +147,7 @@ class GroupCommitter:
                 items, self._queue = self._queue, []
             if len(items) > 1 and not isinstance(error, StoreUnavailableError):
                 return items
-            await _wake(items, [error] * len(items))
+            _fail(items, error)
             return None
         self.commits += 1
         await _wake(items, [None] * len(items))
@@ -161,7 +161,7 @@ class GroupCommitter:
             process = hired.result()
             results = await process.write([work for work, _ in items], self._held(), self._clock())
         except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
-            await _wake(items, [error] * len(items))
+            _fail(items, error)
             return
         self.commits += 1
         await _wake(items, results)
@@ -188,12 +188,17 @@ class GroupCommitter:
 
 async def _wake(items: Sequence[_Item], errors: Sequence[Exception | None]) -> None:
     """Tell those who waited, a few at a time, what became of their work."""
-    for place, ((_, future), error) in enumerate(zip(items, errors, strict=True)):
+    for place, (item, error) in enumerate(zip(items, errors, strict=True)):
         if place and place % _WOKEN_AT_ONCE == 0:
             await asyncio.sleep(0)
-        if future.done():
-            continue
-        if error is None:
-            future.set_result(None)
-        else:
+        if error is not None:
+            _fail([item], error)
+        elif not item[1].done():
+            item[1].set_result(None)
+
+
+def _fail(items: Sequence[_Item], error: Exception) -> None:
+    """Tell all of them at once that it went wrong: they have nothing to do that others would wait for."""
+    for _, future in items:
+        if not future.done():
             future.set_exception(error)

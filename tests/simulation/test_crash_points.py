@@ -224,7 +224,7 @@ def test_a_process_has_died_at_every_point_and_the_orders_still_ended_once():
 def test_the_list_has_every_await_and_both_sides_of_every_transaction_of_delivery():
     awaits = writes = 0
     for file in Path(delivery.__file__).parent.glob("*.py"):
-        if file.stem != "readback":  # it only reads
+        if file.stem not in {"deletions", "readback"}:  # they only read
             tree = list(ast.walk(ast.parse(file.read_text())))
             awaits += sum(isinstance(node, (ast.Await, ast.AsyncWith, ast.AsyncFor)) for node in tree)
             awaits -= file.read_text().count("async with asyncio.timeout(")  # these never wait

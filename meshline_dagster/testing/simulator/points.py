@@ -17,7 +17,7 @@ from meshline_dagster import delivery
 __all__ = ["commit_of_caller", "crash_points", "points_of_chain", "points_of_stack"]
 
 _FOLDER = Path(delivery.__file__).parent
-_READERS = frozenset({"readback"})
+_READERS = frozenset({"deletions", "readback"})
 """Modules that only read the ERP: they write nothing that a crash could tear apart."""
 
 _TEXT = 60

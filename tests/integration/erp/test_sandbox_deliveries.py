@@ -4,7 +4,6 @@ import pytest
 
 from tests.integration.erp.test_sandbox_erp import LINE, order
 
-
 TWO = {"amount": "20.20", "lines": [LINE, {**LINE, "line": "2", "sku": "B"}]}
 
 
