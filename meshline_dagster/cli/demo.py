@@ -21,6 +21,17 @@ __all__ = ["dagster_home", "demo"]
 _JOB = "crm_to_erp_sync"
 _DESTINATION = "sandbox"
 
+_EVENTS_AT_ONCE = "1000"
+_DAGSTER_SETTINGS = """\
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+event_log_storage:
+  module: meshline_dagster.orchestration.event_log
+  class: LocalEventLogStorage
+"""
+
 
 def demo() -> None:
     """Run the whole sync once against the sandbox CRM and ERP, and show what came of it. Run it again: nothing is posted twice."""
@@ -65,11 +76,12 @@ def _orders_posted(store: "Store") -> int:
 
 
 def dagster_home(folder: Path) -> Path:
-    """A folder for Dagster's own storage, with telemetry off."""
+    """A folder for Dagster's own storage, with telemetry off, where events that come together are written together."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = folder / "dagster.yaml"
     if not settings.exists():
-        settings.write_text("telemetry:\n  enabled: false\nnux:\n  enabled: false\n")
+        settings.write_text(_DAGSTER_SETTINGS)
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", _EVENTS_AT_ONCE)
     return folder
 
 

@@ -50,12 +50,12 @@ def _serve(stack: ExitStack, port: int, workspace: Path) -> str:
     from meshline_dagster.store.location import home
 
     dagster = dagster_home(home() / "dagster")
+    os.environ["DAGSTER_HOME"] = str(dagster)
     _make_storage(dagster)
     sandbox = stack.enter_context(sandbox_servers(home() / "sandbox-erp.db", data=sales_data(), running=True))
     environment = {
         **os.environ,
         **sandbox.environment,
-        "DAGSTER_HOME": str(dagster),
         "MESHLINE_HOME": str(home()),
     }
     commands = {

@@ -193,7 +193,7 @@ def due_postings(
     if held is not None:
         query = query.where(~held)
     given = {"to": destination, "among": listed(shards), "now": now, "most": limit}
-    return list(connection.execute(query, given).scalars())
+    return list(connection.execute(query, given).scalars().all())
 
 
 @lru_cache(maxsize=2)
