@@ -12,13 +12,15 @@ from typing import Any, Self
 
 import dagster as dg
 from dagster._core.events import ASSET_EVENTS
-from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log import SqlEventLogStorageTable, SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
-from sqlalchemy import Connection
 
 from meshline_dagster.core.errors import ConfigError
 
 __all__ = ["LocalEventLogStorage"]
+
+_EVENTS = SqlEventLogStorageTable
+_WITH_IDS = _EVENTS.insert().returning(_EVENTS.c.id, sort_by_parameter_order=True)
 
 
 class LocalEventLogStorage(SqliteEventLogStorage):
@@ -44,19 +46,12 @@ class LocalEventLogStorage(SqliteEventLogStorage):
                 self.store_event(event)
         if not of_assets:
             return
+        rows = [self._event_to_row(event) for event in of_assets]
         with self.run_connection(of_assets[0].run_id) as connection:
-            for event in of_assets:
-                connection.execute(self.prepare_insert_event(event))
+            connection.execute(_EVENTS.insert(), rows)
         last = {event.get_dagster_event().asset_key: place for place, event in enumerate(of_assets)}
         with self.index_transaction() as connection:
-            ids = [_inserted(connection, self.prepare_insert_event(event)) for event in of_assets]
+            ids = list(connection.execute(_WITH_IDS, rows).scalars())
             self._store_asset_event_tags(connection, of_assets, ids)
             for place in last.values():
                 self._store_asset_event(connection, of_assets[place], ids[place])
-
-
-def _inserted(connection: Connection, statement: Any) -> int:
-    """Execute an insert; the new row's id."""
-    key = connection.execute(statement).inserted_primary_key
-    assert key is not None
-    return int(key[0])
