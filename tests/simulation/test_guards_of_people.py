@@ -83,6 +83,12 @@ def with_orders_that_wait_for_their_customer_alone():
 
 
 @contextmanager
+def with_a_forged_payload_compared():
+    with patch.object(requests, "forgery", lambda _: None):
+        yield
+
+
+@contextmanager
 def with_amendments_that_wait_for_no_master():
     """What an order waits for is what its first state names."""
     insert = plan.insert_postings
@@ -186,6 +192,11 @@ def unanswered(schedule):
     return replace(calm(schedule), faults=faults, max_attempts=30)
 
 
+def forged_while_unanswered(schedule):
+    """Somebody changes in the database what was sent, before anybody knows what became of it."""
+    return replace(unanswered(schedule), forged_at=schedule.until * 0.6, forges_sent=True)
+
+
 def settled_and_billed(schedule):
     return replace(settled_by_hand(schedule), billing=Billing(BillingPolicy(), 0.0))
 
@@ -204,6 +215,7 @@ GUARDS = [
     (with_closings_that_forget_what_the_erp_holds, list(Profile), entered_by_hand, "wrongly billed"),
     (without_billing_after_a_closing, list(Profile), settled_and_billed, "wrongly billed"),
     (with_orders_that_wait_for_their_customer_alone, list(Profile), as_drawn, "item missing"),
+    (with_a_forged_payload_compared, list(Profile), forged_while_unanswered, "needless exception"),
     (with_amendments_that_wait_for_no_master, list(Profile), as_drawn, "item missing"),
     (with_what_is_absent_taken_for_posted, list(Profile), as_drawn, "order missing"),
     (without_a_match_before_a_master_is_made, [Profile.LOOKUP_ONLY], as_drawn, "duplicate"),

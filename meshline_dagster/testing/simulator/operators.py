@@ -27,7 +27,7 @@ from meshline_dagster.testing.oracle.records import ErpRecords, Held
 from meshline_dagster.testing.oracle.truth import Hold
 from meshline_dagster.testing.simulator.desk import Desk
 from meshline_dagster.testing.simulator.milestones import Leaders
-from meshline_dagster.testing.simulator.ops_store import forge_planned
+from meshline_dagster.testing.simulator.ops_store import forge
 from meshline_dagster.testing.simulator.schedule import Schedule
 from meshline_dagster.testing.simulator.server import Profile, SimulatedErp
 from meshline_dagster.testing.simulator.writer import shown
@@ -83,7 +83,9 @@ class Operators:
         if schedule.operations.reversals.is_set or schedule.profile is Profile.LOOKUP_ONLY:
             yield from (self._approve_at(at) for at in schedule.operations.approved)
         if schedule.forged_at is not None:
-            yield self._forge(schedule.forged_at)
+            yield self._forge(
+                schedule.forged_at, PostingState.UNKNOWN if schedule.forges_sent else PostingState.PLANNED
+            )
 
     def read_back(self, records: ErpRecords, options: DeliveryOptions) -> None:
         """Compare what the ERP holds, as the step after each delivery does."""
@@ -184,11 +186,11 @@ class Operators:
             resume(connection, scope, actor=_WHO, now=self._clock())
         self._tell(f"posting to {scope} is resumed")
 
-    async def _forge(self, at: float) -> None:
+    async def _forge(self, at: float, state: PostingState) -> None:
         """Somebody with access to the database takes its guard away and raises an amount."""
         await asyncio.sleep(at)
         with self._store.write() as connection:
-            entity = forge_planned(connection)
+            entity = forge(connection, state)
         if entity is not None:
             self.forged.add(entity)
-            self._tell(f"a planned posting of {entity} is forged")
+            self._tell(f"a posting of {entity} is forged, which is {state.value}")

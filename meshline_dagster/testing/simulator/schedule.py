@@ -54,7 +54,8 @@ class Schedule:
         plan_interruptions: what happens to each planning process, in their order.
         as_network: delivery runs its statements as on a database over a network.
         matches_only: the ERP has the customers already, and we may not create any.
-        forged_at: virtual seconds when somebody changes a planned posting in the database, past its guards; None: nobody does.
+        forged_at: virtual seconds when somebody changes a planned posting in the database, past its guards; None: nobody does. forges_sent: he
+            changes one that was sent, and of which nobody knows yet what became of it.
         commit_seconds: up to how long a transaction waits.
         skew: seconds that the ERP's clock is ahead of ours.
         billing: how orders are invoiced; None: they are not.
@@ -95,6 +96,7 @@ class Schedule:
     shipments: tuple[Shipment, ...] = ()
     read_lag: float = 0.0
     decisions: tuple[Decision, ...] = ()
+    forges_sent: bool = False
 
     def quiet_from(self, now: float) -> float | None:
         """When nothing more happens by itself, in virtual seconds: every line has started, every milestone is reached, and what the ERP does too
@@ -195,6 +197,7 @@ def draw_schedule(seed: int, profile: Profile) -> Schedule:
         absences=_absences(random.Random(f"absences/{profile.value}/{seed}"), until),  # noqa: S311 - as above
         billing=billing,
         masters=masters,
+        forges_sent=random.Random(f"forged/{profile.value}/{seed}").random() < 0.5,  # noqa: PLR2004, S311 - as above, half
         edits=draw_edits(random.Random(f"edits/{profile.value}/{seed}"), until),  # noqa: S311 - as above
         **_dues(drawn_parts, billing, until, world),
         later_runs=[Run(at, 20.0, _interruption(later, lease), later.uniform(0.1, lease)) for at in mornings],
