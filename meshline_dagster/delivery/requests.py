@@ -24,7 +24,7 @@ from meshline_dagster.delivery.reversing import find_reversed, reverse, target_o
 from meshline_dagster.delivery.session import Session
 from meshline_dagster.delivery.shards import ShardLeases
 from meshline_dagster.delivery.slots import Slots
-from meshline_dagster.delivery.wanted import document_of, matched, needless, previous_of, refusal
+from meshline_dagster.delivery.wanted import document_of, forgery, matched, needless, previous_of, refusal
 from meshline_dagster.store.ledger_writes import Attempt
 from meshline_dagster.store.postings import Posting, is_in_erp
 
@@ -107,8 +107,12 @@ class Requests:
             await self._send(rows, documents, before)
 
     async def look_up(self, batch: Sequence[Posting], before: Mapping[str, Posting]) -> None:
-        """Settle unknown postings by what the ERP shows."""
-        rows = [row for row in batch if self._leases.covers(row.shard, self._timeout)]
+        """Settle unknown postings by what the ERP shows. One whose payload was changed in the ledger says nothing to compare that with."""
+        refused = [(row, problem) for row in batch if (problem := forgery(row)) is not None]
+        if refused:
+            await self._refuse(refused)
+        forged = {row.id for row, _ in refused}
+        rows = [row for row in batch if row.id not in forged and self._leases.covers(row.shard, self._timeout)]
         if not rows:
             return
         started = self._clock()

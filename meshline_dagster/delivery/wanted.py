@@ -21,7 +21,7 @@ from meshline_dagster.core.settle import Settled
 from meshline_dagster.delivery.reversing import reversal_document
 from meshline_dagster.store.postings import Posting
 
-__all__ = ["document_of", "matched", "needless", "previous_of", "refusal"]
+__all__ = ["document_of", "forgery", "matched", "needless", "previous_of", "refusal"]
 
 _S = PostingState
 _FORGED = Settled(  # somebody changed it behind our back
@@ -42,10 +42,16 @@ _UNCLEAR = Settled(
 )
 
 
+def forgery(row: Posting) -> Settled | None:
+    """What becomes of a row whose payload somebody changed in the ledger: nothing is sent of it, nor compared with it; None: nobody did."""
+    return None if sha256_hex(row.payload.encode()) == row.fingerprint else _FORGED
+
+
 def refusal(row: Posting, policy: PartialPolicy) -> Settled | None:
     """Why a person has to look before anything is sent; None: nothing is wrong."""
-    if sha256_hex(row.payload.encode()) != row.fingerprint:
-        return _FORGED
+    forged = forgery(row)
+    if forged is not None:
+        return forged
     return _UNCLEAR if row.state is _S.PARTIAL and policy is PartialPolicy.ESCALATE else None
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import func
 
 from meshline_dagster.core.documents import DocumentKind
 from meshline_dagster.core.followups import BillingPolicy
@@ -151,3 +152,17 @@ def test_a_person_is_asked_before_anything_is_cancelled_that_does_not_say_under_
     assert states(ops) == {"posted": 1, "dead": 1}
     assert [one.status for one in erp.documents[ORDER]] == ["partial"]
     assert [item.code for item in open_items(ops)] == ["partial_in_erp"]
+
+
+@pytest.mark.parametrize("fault", [Fault.HALF_DONE, Fault.LOST_ANSWER])
+def test_a_payload_that_was_changed_after_it_was_sent_is_compared_with_nothing(ops, without_guards, fault):
+    """The ERP's document would be the one that seems wrong: a person would be asked to set it right there."""
+    erp = MemoryErp(faults=lambda document: fault if document.kind is ORDER else None)
+    post(ops, erp, [order(1)], replace(OPTIONS, patience=0.0))
+    assert states(ops) == {"posted": 1, "unknown": 1}
+    with ops.write() as connection:
+        without_guards(connection, "posting")
+        raised = func.replace(posting.c.payload, '"amount":"', '"amount":"9')
+        connection.execute(posting.update().where(posting.c.document_kind == ORDER.value).values(payload=raised))
+    assert run(ops, MemoryWriter(erp), clock=later).outcomes == {"fingerprint_conflict": 1}
+    assert [item.code for item in open_items(ops)] == ["fingerprint_conflict"]

@@ -264,7 +264,7 @@ def planned_during_a_long_pass(schedule):
 
 def forged(schedule):
     """Somebody changes a planned posting in the database."""
-    return replace(schedule, forged_at=schedule.until * 0.4)
+    return replace(schedule, forged_at=schedule.until * 0.4, forges_sent=False)
 
 
 def calm(schedule):

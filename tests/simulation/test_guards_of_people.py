@@ -83,6 +83,44 @@ def with_orders_that_wait_for_their_customer_alone():
 
 
 @contextmanager
+def with_a_forged_payload_compared():
+    with patch.object(requests, "forgery", lambda _: None):
+        yield
+
+
+@contextmanager
+def with_amendments_that_wait_for_no_master():
+    """What an order waits for is what its first state names."""
+    insert = plan.insert_postings
+
+    def unheeding(connection, destination, rows, **given):
+        orders = [one.row for one in rows if one.row.document_kind is DocumentKind.SALES_ORDER]
+        first = min((row.event_time for row in orders), default=None)
+        amendments = {row.event_id for row in orders if row.event_time != first}
+        alone = [
+            replace(one, row=replace(one.row, depends_on=())) if one.row.event_id in amendments else one for one in rows
+        ]
+        insert(connection, destination, alone, **given)
+
+    with patch.object(plan, "insert_postings", unheeding):
+        yield
+
+
+@contextmanager
+def with_what_is_absent_taken_for_posted():
+    """So what follows changes an order that is not there."""
+
+    def there(found, **known):
+        settled = settle.after_lookup(found, **known)
+        if settled.outcome == "absent" and known["kind"] is DocumentKind.SALES_ORDER:
+            return settle.Settled(PostingState.POSTED, "exists")
+        return settled
+
+    with patch.object(requests, "after_lookup", there):
+        yield
+
+
+@contextmanager
 def without_a_match_before_a_master_is_made():
     with patch.object(requests, "is_matched_first", lambda _: False):
         yield
@@ -154,6 +192,11 @@ def unanswered(schedule):
     return replace(calm(schedule), faults=faults, max_attempts=30)
 
 
+def forged_while_unanswered(schedule):
+    """Somebody changes in the database what was sent, before anybody knows what became of it."""
+    return replace(unanswered(schedule), forged_at=schedule.until * 0.6, forges_sent=True)
+
+
 def settled_and_billed(schedule):
     return replace(settled_by_hand(schedule), billing=Billing(BillingPolicy(), 0.0))
 
@@ -172,6 +215,9 @@ GUARDS = [
     (with_closings_that_forget_what_the_erp_holds, list(Profile), entered_by_hand, "wrongly billed"),
     (without_billing_after_a_closing, list(Profile), settled_and_billed, "wrongly billed"),
     (with_orders_that_wait_for_their_customer_alone, list(Profile), as_drawn, "item missing"),
+    (with_a_forged_payload_compared, list(Profile), forged_while_unanswered, "needless exception"),
+    (with_amendments_that_wait_for_no_master, list(Profile), as_drawn, "item missing"),
+    (with_what_is_absent_taken_for_posted, list(Profile), as_drawn, "order missing"),
     (without_a_match_before_a_master_is_made, [Profile.LOOKUP_ONLY], as_drawn, "duplicate"),
     (without_the_look_up_of_addresses, [Profile.LOOKUP_ONLY], unanswered, "duplicate"),
     (without_the_look_up_of_payments, [Profile.LOOKUP_ONLY], as_drawn, "duplicate"),

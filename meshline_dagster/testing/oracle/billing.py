@@ -11,7 +11,8 @@ from decimal import Decimal
 
 from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
 from meshline_dagster.core.money import quantize
-from meshline_dagster.testing.oracle.periods import by_item, is_billed_by_periods, is_due_at_most
+from meshline_dagster.testing.oracle.parts import Parts
+from meshline_dagster.testing.oracle.periods import beyond, by_item, is_billed_by_periods, is_due_at_most
 from meshline_dagster.testing.oracle.records import Bill, Content, Effect, ErpRecords
 from meshline_dagster.testing.oracle.truth import Billing, EntityTruth, Truth
 from meshline_dagster.testing.oracle.violations import Violation
@@ -130,18 +131,28 @@ def check_billing(records: ErpRecords, truth: Truth) -> Iterator[Violation]:
         found = [
             *_before(account, effect, truth, refused),
             *account.book(effect),
-            *_over_billed(account, effect, truth),
+            *_over_billed(account, effect, records, truth),
         ]
         for check, text in found:
             yield Violation(check, order, f"{text} at {effect.at:.2f} s", order in late)
 
 
-def wrongly_billed(account: Account, entity: EntityTruth, truth: Truth, ended: float) -> str | None:
+def wrongly_billed(
+    account: Account,
+    entity: EntityTruth,
+    truth: Truth,
+    ended: float,
+    parts: Parts | None = None,
+    *,
+    stopped: bool = False,
+) -> str | None:
     """What is wrong with an order's bill once everything was delivered; None when it is right.
 
     Args:
         ended: virtual seconds at which documents may still wait for their day: of the last delivery, or of the order's newest state where a
             person has to decide about another one before anything follows from this one.
+        parts: what it is invoiced by, where that is in parts.
+        stopped: a person has to decide about the order, or has changed it in the ERP: then what was due of it once may stand.
     """
     if truth.billing is None or account.shown is None or _may_wait(account, entity, truth.billing, ended):
         return None
@@ -153,12 +164,24 @@ def wrongly_billed(account: Account, entity: EntityTruth, truth: Truth, ended: f
         and not account.net()
     ):
         return None
+    if parts is not None:
+        return _wrong_parts(account, account.shown, parts, ended, stopped=stopped)
     if not account.is_billed(entity, truth.billing, ended):
         return f"should be billed {_text(_wanted(account.shown.content))}, is {_text(account.net())}"
     standing = {name for (name, _), (_, quantity, amount) in account.left.items() if quantity or amount}
     if truth.billing.rebills and len(standing) > 1 and not truth.billing.by_periods:
         return f"should be one invoice, is {len(standing)}"
     return None
+
+
+def _wrong_parts(account: Account, shown: Effect, parts: Parts, ended: float, *, stopped: bool) -> str | None:
+    billed, due = by_item(account.net()), parts.due(shown.content, ended)
+    if billed == due:
+        return None
+    ever = parts.dues([one.content for one in account.states.values()], ended)
+    if (due is None or stopped) and billed in ever:
+        return None
+    return f"should be billed {'what once was due' if due is None else due or 'nothing'}, is {billed or 'nothing'}"
 
 
 def _counting(records: ErpRecords) -> Iterator[Effect]:
@@ -205,8 +228,13 @@ def _before(account: Account, effect: Effect, truth: Truth, refused: bool) -> It
             yield from _documents(account, effect, effect.bill, entity, billing)
 
 
-def _over_billed(account: Account, effect: Effect, truth: Truth) -> Iterator[tuple[str, str]]:
+def _over_billed(account: Account, effect: Effect, records: ErpRecords, truth: Truth) -> Iterator[tuple[str, str]]:
     entity, billing = truth.entities.get(effect.entity), truth.billing
+    if billing is not None and billing.in_parts:
+        contents = [one.content for one in account.states.values()]
+        dues = Parts.of(effect.entity, billing, records, truth).dues(contents, effect.at)
+        yield from (("over billed", text) for text in beyond(by_item(account.net()), dues))
+        return
     if entity is not None and billing is not None and billing.by_periods:
         billed, states = by_item(account.net()), account.states.values()
         yield from (("over billed", text) for text in is_due_at_most(billed, states, entity, billing, effect.at))
@@ -231,10 +259,10 @@ def _left_unbilled(
     account: Account, effect: Effect, entity: EntityTruth, billing: Billing
 ) -> Iterator[tuple[str, str]]:
     """The state before has to be billed when the next one comes, unless its day had not come yet, or it was closed by hand: then what
-    waits behind it may be quicker.
+    waits behind it may be quicker. Of what is invoiced in parts more may have become due meanwhile.
     """
     shown = account.shown
-    if shown is None or shown.event_id in account.settled or effect.event_id in account.states:
+    if billing.in_parts or shown is None or shown.event_id in account.settled or effect.event_id in account.states:
         return
     if account.is_billed(entity, billing, shown.at):
         return
@@ -256,7 +284,7 @@ def _documents(
     against = account.invoices.get(bill.invoice or "")
     source = state.content if bill.invoice is None or against is None else against.content
     named = (source.customer, source.currency) == (content.customer, content.currency)
-    is_own_price = billing.by_periods and bill.invoice is None
+    is_own_price = (billing.by_periods or billing.by_milestones) and bill.invoice is None
     if not named or not _adds_up(content, source.lines, is_own_price=is_own_price):
         yield "wrong content", f"{effect.external_id} is {content}"
     first, last = billing.dated(state.at), billing.dated(effect.at)

@@ -12,6 +12,7 @@ from meshline_dagster.core.duplicates import reversal_key
 from meshline_dagster.core.foreign import CHANGED
 from meshline_dagster.testing.oracle.billing import Account, accounts, wrongly_billed
 from meshline_dagster.testing.oracle.edits import standing_edits
+from meshline_dagster.testing.oracle.parts import Parts
 from meshline_dagster.testing.oracle.records import ErpRecords, Held
 from meshline_dagster.testing.oracle.truth import Derivation, EntityTruth, Truth
 from meshline_dagster.testing.oracle.violations import Violation
@@ -22,6 +23,9 @@ _PASSING = frozenset({"destination_unavailable", "backlog_waits", "too_many_reve
 """Of the destination as a whole: gone once the faults have stopped."""
 
 _READ_BACK = {DocumentKind.SALES_ORDER, *ACCOUNTING_KINDS}
+_STOPPING = frozenset({"rejected", "restatement_candidate"})
+"""Exceptions of an order whose newest state is not settled: until it is, its milestones are nobody's concern."""
+
 _BLOCKING = frozenset({"attempts_used_up", CHANGED, "duplicate_in_erp"})
 
 
@@ -60,7 +64,11 @@ def check_liveness(
             continue
         account = books.get(entity.external_id, Account())
         undecided = account.shown if "restatement_candidate" in codes else None
-        bill = wrongly_billed(account, entity, truth, ended if undecided is None else undecided.at)
+        parts = _parts(entity, records, truth)
+        stands_edited = any(held.erp_id in left for held in there)
+        stopped = undecided is not None or stands_edited
+        at = ended if undecided is None or parts is not None else undecided.at
+        bill = wrongly_billed(account, entity, truth, at, parts, stopped=stopped)
         if "rejected" in codes and _is_newest_refused(entity, account):
             bill = None
         twice = any(len(shown[one]) > 1 for one in (*account.documents, *[held.external_id for held in there]))
@@ -70,7 +78,8 @@ def check_liveness(
             bill=bill,
             refused=entity.external_id in refused,
             edited=entity.external_id in edited,
-            stands_edited=any(held.erp_id in left for held in there),
+            stands_edited=stands_edited,
+            undecided=_undecided(account, parts),
         )
         found += _entity(entity, there, codes, truth, causes)
     return found
@@ -115,6 +124,7 @@ class _Causes:
         late: the ERP acted later than it promises. twice: it holds two of one of the entity's documents.
         bill: what is wrong with its bill; None: nothing. refused: the ERP has refused an invoice or credit note.
         edited: somebody has changed the order in the ERP by hand; stands_edited: and it stands so.
+        undecided: the exception that says why nobody can tell what is to be invoiced; None: that can be told.
     """
 
     late: bool
@@ -123,6 +133,20 @@ class _Causes:
     refused: bool
     edited: bool
     stands_edited: bool
+    undecided: str | None
+
+
+def _parts(entity: EntityTruth, records: ErpRecords, truth: Truth) -> Parts | None:
+    """What an order is invoiced by, where that is in parts."""
+    if truth.billing is None or not truth.billing.in_parts:
+        return None
+    return Parts.of(entity.external_id, truth.billing, records, truth)
+
+
+def _undecided(account: Account, parts: Parts | None) -> str | None:
+    if parts is None or account.shown is None or not parts.is_undecided(account.shown.content):
+        return None
+    return "milestones_not_whole" if parts.has_milestones else "milestones_missing"
 
 
 def _entity(
@@ -136,6 +160,9 @@ def _entity(
     if _is_given_up(codes):
         return
     yield from _newest(entity, there, codes, truth, causes)
+    if causes.undecided is not None and not causes.edited and not codes & {causes.undecided, *_STOPPING}:
+        text = f"nobody is told {causes.undecided}"
+        yield Violation("silent", entity.external_id, text, causes.late)
     if causes.bill is not None:
         yield Violation("wrongly billed", entity.external_id, causes.bill, causes.late)
 
@@ -222,4 +249,4 @@ def _has_cause(code: str, entity: EntityTruth, truth: Truth, causes: _Causes) ->
         return causes.twice
     if code == CHANGED or code.startswith("exists_with_different"):
         return causes.edited or causes.late
-    return causes.late
+    return causes.late or code == causes.undecided

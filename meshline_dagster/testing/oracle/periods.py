@@ -7,7 +7,7 @@ from decimal import Decimal
 from meshline_dagster.testing.oracle.records import Effect
 from meshline_dagster.testing.oracle.truth import Billing, EntityTruth
 
-__all__ = ["by_item", "is_billed_by_periods", "is_due_at_most"]
+__all__ = ["beyond", "by_item", "is_billed_by_periods", "is_due_at_most"]
 
 _Items = dict[str, Decimal]
 
@@ -28,10 +28,14 @@ def is_due_at_most(
     billed: _Items, states: Iterable[Effect], entity: EntityTruth, billing: Billing, at: float
 ) -> Iterator[str]:
     """What is billed of an item beyond what any of the states wanted by then."""
+    yield from beyond(billed, (due for state in states for due in _due(state, entity, billing.day(at))))
+
+
+def beyond(billed: _Items, dues: Iterable[_Items]) -> Iterator[str]:
+    """What is billed of an item beyond what ever was due of it."""
     most: _Items = {}
-    for state in states:
-        for due in _due(state, entity, billing.day(at)):
-            most |= {sku: max(amount, most.get(sku, Decimal(0))) for sku, amount in due.items()}
+    for due in dues:
+        most |= {sku: max(amount, most.get(sku, Decimal(0))) for sku, amount in due.items()}
     for sku, amount in billed.items():
         if amount > most.get(sku, Decimal(0)):
             yield f"{amount} for {sku}, of which never more than {most.get(sku, 0)} was due"

@@ -8,7 +8,10 @@ from typing import Any, Self
 
 from meshline_dagster.core.documents import ACCOUNTING_KINDS, MASTER_KINDS, DocumentKind
 
-__all__ = ["Bill", "Content", "Effect", "ErpRecords", "Held", "Look", "Received"]
+__all__ = ["Bill", "Content", "Effect", "ErpRecords", "Held", "Look", "Price", "Received", "Shipped"]
+
+Price = tuple[str, Decimal]
+"""What is sold, by item and unit price."""
 
 _Line = tuple[str, Decimal, Decimal, Decimal]
 _BilledLine = tuple[str, str, Decimal, Decimal, Decimal]
@@ -84,6 +87,7 @@ class Held:
 
     Attributes:
         bill: of an accounting document; else None.
+        delivered: of an order, how much of what is shipped in all, less what came back; None: nothing ever was.
     """
 
     kind: DocumentKind
@@ -94,6 +98,7 @@ class Held:
     draft: bool
     stamp: float
     bill: Bill | None = None
+    delivered: Mapping[Price, Decimal] | None = None
 
     @property
     def is_live(self) -> bool:
@@ -144,7 +149,8 @@ class Received:
     Attributes:
         at, sent_at: virtual seconds of its arrival, and of its leaving us.
         process: who sent it.
-        missing: kind and code of a master that it names and the ERP did not hold; None: it held them all. order_known: it held the order.
+        missing: kind and code of a master that it names and the ERP did not hold; None: it held them all.
+        order_known: it held the order that is billed, or is to be changed. invoice_known: and the invoice that is credited.
         copy: the network delivered it for the second time.
         bill: of an accounting document; else None.
     """
@@ -159,6 +165,7 @@ class Received:
     refused: bool
     missing: str | None
     order_known: bool = True
+    invoice_known: bool = True
     copy: bool = False
     bill: Bill | None = None
 
@@ -182,6 +189,20 @@ class Look:
     external_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """What the ERP said at a virtual second of an order's deliveries.
+
+    Attributes:
+        delivered: how much is with the customer, in all. services: the items of which it never says anything.
+    """
+
+    at: float
+    external_id: str
+    delivered: Mapping[Price, Decimal]
+    services: frozenset[str]
+
+
 @dataclass(slots=True)
 class ErpRecords:
     """Everything that the ERP knows, oldest first."""
@@ -190,6 +211,7 @@ class ErpRecords:
     effects: list[Effect] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
+    shipped: list[Shipped] = field(default_factory=list)
 
     def standing(self) -> dict[str, list[Held]]:
         """The documents that count, by external id: the live ones, else one that is cancelled."""

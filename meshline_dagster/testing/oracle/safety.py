@@ -86,7 +86,9 @@ def _sequence(records: ErpRecords, truth: Truth, late: set[str]) -> Iterator[Vio
 
 
 def _masters_first(records: ErpRecords) -> Iterator[Violation]:
-    """No order asked for while the ERP has not got its masters, no address without its customer, no invoice while it has not got its order."""
+    """Nothing asked for while the ERP has not got its masters (of an address, its customer), and nothing of an order that it has not got: no
+    amendment, no cancellation, no invoice; nor a credit note without its invoice.
+    """
     for one in records.received:
         if one.action not in _WRITES:
             continue
@@ -95,6 +97,8 @@ def _masters_first(records: ErpRecords) -> Iterator[Violation]:
             yield Violation(f"{kind} missing", one.external_id, f"{one.process} asked at {one.sent_at:.2f} s")
         if not one.order_known:
             yield Violation("order missing", one.external_id, f"{one.process} asked at {one.sent_at:.2f} s")
+        if not one.invoice_known:
+            yield Violation("invoice missing", one.external_id, f"{one.process} asked at {one.sent_at:.2f} s")
 
 
 def _shadow(records: ErpRecords, truth: Truth) -> Iterator[Violation]:

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from meshline_dagster.testing.oracle.records import Content
 
-__all__ = ["Billing", "Derivation", "EntityTruth", "Hold", "Truth"]
+__all__ = ["Billing", "Decided", "Derivation", "EntityTruth", "Hold", "Share", "Truth"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Billing:
         by_start: from the first day on which a line starts; else as soon as they are posted.
         rebills: whatever changes, all is credited and invoiced anew.
         closed_through: the last day of the closed periods; None: none is closed.
-        by_periods: each line by the periods of its term.
+        by_periods: each line by the periods of its term. by_delivery: as it is delivered. by_milestones: as they are reached.
     """
 
     epoch: datetime
@@ -104,6 +104,13 @@ class Billing:
     rebills: bool
     closed_through: date | None
     by_periods: bool = False
+    by_delivery: bool = False
+    by_milestones: bool = False
+
+    @property
+    def in_parts(self) -> bool:
+        """What is due changes without a new state of the order."""
+        return self.by_delivery or self.by_milestones
 
     def day(self, at: float) -> date:
         """The day of a virtual second."""
@@ -113,6 +120,23 @@ class Billing:
         """The accounting date of a document that is planned then."""
         day = self.day(at)
         return day if self.closed_through is None else max(day, self.closed_through + timedelta(days=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One milestone: a percentage of its order, or an amount of money; and the day from which it is invoiced, once somebody has said so."""
+
+    percent: Decimal | None
+    amount: Decimal | None
+    reached_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The milestones of one order from a virtual second on."""
+
+    at: float
+    milestones: tuple[Share, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +166,7 @@ class Truth:
         looked_within: seconds before an amendment or cancellation within which its order was looked up.
         retried: when an operator had something of an order tried again, by external id; closed: or has closed something of it.
         settled: the events that he has closed.
+        decided_of: the milestones of each order that ever had some, oldest first, by external id.
     """
 
     entities: Mapping[str, EntityTruth]
@@ -170,3 +195,4 @@ class Truth:
     retried: Mapping[str, Sequence[float]] = field(default_factory=dict)
     closed: Mapping[str, Sequence[float]] = field(default_factory=dict)
     settled: frozenset[str] = frozenset()
+    decided_of: Mapping[str, Sequence[Decided]] = field(default_factory=dict)

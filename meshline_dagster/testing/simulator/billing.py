@@ -8,11 +8,12 @@ from meshline_dagster.core.followups import Amendments, BillingPolicy, InvoiceTr
 from meshline_dagster.core.invoice_schedule import BilledIn, BillingEvery, BillingSchedule
 from meshline_dagster.testing.simulator.world import NEW_YEAR, STARTS
 
-__all__ = ["Billing", "draw_billing"]
+__all__ = ["Billing", "draw_billing", "in_parts"]
 
 _LAST_DAY = NEW_YEAR - timedelta(days=1)
 _LATER = sorted({day for day in STARTS if day is not None and day > NEW_YEAR})
 _HOUR = 3600.0
+_PARTS = (InvoiceTrigger.DELIVERY, InvoiceTrigger.MILESTONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,10 @@ class Billing:
         """The virtual second at which the last line has started, whatever was drawn."""
         return self.midnight + ((_LATER[-1] - NEW_YEAR).days + 1) * 24 * _HOUR
 
+    def day(self, at: float) -> date:
+        """The day of a virtual second."""
+        return (self.epoch + timedelta(seconds=at)).date()
+
     def __str__(self) -> str:
         policy = self.policy
         closed = "" if policy.closed_through is None else f", books closed through {policy.closed_through}"
@@ -71,6 +76,17 @@ def draw_billing(rng: random.Random, until: float) -> Billing | None:
         policy = replace(policy, trigger=InvoiceTrigger.SCHEDULE, schedule=schedule)
     mornings = _mornings(rng, midnight) if policy.trigger is InvoiceTrigger.START else ()
     return Billing(policy, midnight, closes_at, mornings)
+
+
+def in_parts(rng: random.Random, billing: Billing | None, until: float) -> Billing | None:
+    """Half of what would be invoiced at its booking, and one in six that would not be, is invoiced as it is delivered or by milestones."""
+    if billing is None:
+        if rng.random() >= 1 / 6:
+            return None
+        billing = Billing(BillingPolicy(rng.choice(list(Amendments))), rng.uniform(0.0, until))
+    elif billing.policy.trigger is not InvoiceTrigger.BOOKING or rng.random() < 0.5:  # noqa: PLR2004 - half
+        return billing
+    return replace(billing, policy=replace(billing.policy, trigger=rng.choice(_PARTS)))
 
 
 def _mornings(rng: random.Random, midnight: float) -> tuple[float, ...]:

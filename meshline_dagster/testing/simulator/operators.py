@@ -9,8 +9,10 @@ from typing import Any
 from meshline_dagster.core.approvals import ApprovalKind
 from meshline_dagster.core.documents import ACCOUNTING_KINDS, DocumentKind
 from meshline_dagster.core.duplicates import Doubled, Standing
+from meshline_dagster.core.followups import InvoiceTrigger
 from meshline_dagster.core.ledger import OPEN_STATES, PostingState
 from meshline_dagster.core.pauses import Scope
+from meshline_dagster.delivery.deliveries import heed_deliveries
 from meshline_dagster.delivery.duplicates import settle_duplicates
 from meshline_dagster.delivery.options import DeliveryOptions
 from meshline_dagster.delivery.reversing import target_of
@@ -24,9 +26,11 @@ from meshline_dagster.store.pauses import pause, resume
 from meshline_dagster.testing.oracle.records import ErpRecords, Held
 from meshline_dagster.testing.oracle.truth import Hold
 from meshline_dagster.testing.simulator.desk import Desk
-from meshline_dagster.testing.simulator.ops_store import forge_planned
+from meshline_dagster.testing.simulator.milestones import Leaders
+from meshline_dagster.testing.simulator.ops_store import forge
 from meshline_dagster.testing.simulator.schedule import Schedule
 from meshline_dagster.testing.simulator.server import Profile, SimulatedErp
+from meshline_dagster.testing.simulator.writer import shown
 
 __all__ = ["Operators"]
 
@@ -42,6 +46,7 @@ class Operators:
         released: virtual seconds at which a backlog was released; approved: at which reversals were approved.
         forged: entity keys of postings that were changed in the database.
         desk: where what is dead is dealt with by hand.
+        leaders: who decide of milestones.
     """
 
     def __init__(
@@ -54,7 +59,9 @@ class Operators:
         time: Callable[[], float],
         clock: Callable[[], datetime],
         tell: Callable[[str], None],
+        later: Callable[..., object],
     ) -> None:
+        self._later = later
         self._store, self._schedule, self._destination = store, schedule, destination
         self._time, self._clock, self._tell = time, clock, tell
         self.released: list[float] = []
@@ -62,6 +69,9 @@ class Operators:
         self.forged: set[str] = set()
         rng = random.Random(f"desk/{schedule.profile.value}/{schedule.seed}")  # noqa: S311 - repeatable, not secret
         self.desk = Desk(store, erp, rng=rng, alone=self.forged, time=time, clock=clock, tell=tell)
+        keys = {name: entity.entity_key for name, entity in schedule.world.entities.items()}
+        self.leaders = Leaders(store, keys, clock=clock, tell=tell)
+        self._lags = random.Random(f"lags/{schedule.profile.value}/{schedule.seed}")  # noqa: S311 - as above
 
     def work(self) -> Iterator[Coroutine[Any, Any, None]]:
         """All that they do, to be run side by side."""
@@ -69,10 +79,13 @@ class Operators:
         yield from (self._paused(hold) for hold in (*schedule.pauses, *schedule.operations.pauses))
         yield from (self._release_at(at) for at in schedule.operations.released)
         yield from (self.desk.work_at(at) for at in schedule.operations.desk)
+        yield from (self.leaders.decide_at(one) for one in schedule.decisions)
         if schedule.operations.reversals.is_set or schedule.profile is Profile.LOOKUP_ONLY:
             yield from (self._approve_at(at) for at in schedule.operations.approved)
         if schedule.forged_at is not None:
-            yield self._forge(schedule.forged_at)
+            yield self._forge(
+                schedule.forged_at, PostingState.UNKNOWN if schedule.forges_sent else PostingState.PLANNED
+            )
 
     def read_back(self, records: ErpRecords, options: DeliveryOptions) -> None:
         """Compare what the ERP holds, as the step after each delivery does."""
@@ -91,6 +104,28 @@ class Operators:
             )
         if doubled:
             self._tell(f"read back twice: {', '.join(one.external_id for one in doubled)}")
+
+    def read_deliveries(self, records: ErpRecords, options: DeliveryOptions, epoch: datetime) -> None:
+        """Read what the ERP says of its orders now, and act on it, at once or later: others may have read something newer meanwhile.
+
+        Args:
+            epoch: the instant of virtual second zero on the ERP's own clock.
+        """
+        if options.billing is None or options.billing.trigger is not InvoiceTrigger.DELIVERY:
+            return
+        documents = [shown(held, epoch) for held in records.documents if held.kind is DocumentKind.SALES_ORDER]
+
+        def heed() -> None:
+            with self._store.write() as connection:
+                changed = heed_deliveries(connection, options, documents, now=self._clock())
+            if changed:
+                self._tell(f"the ERP tells of the deliveries of {', '.join(changed)}")
+
+        lag = self._schedule.read_lag if self._time() < self._schedule.until else 0.0
+        if lag:
+            self._later(lag * self._lags.random(), heed)
+        else:
+            heed()
 
     def _key_of(self, held: Held) -> str:
         order = held.external_id if held.bill is None else held.bill.order
@@ -151,11 +186,11 @@ class Operators:
             resume(connection, scope, actor=_WHO, now=self._clock())
         self._tell(f"posting to {scope} is resumed")
 
-    async def _forge(self, at: float) -> None:
+    async def _forge(self, at: float, state: PostingState) -> None:
         """Somebody with access to the database takes its guard away and raises an amount."""
         await asyncio.sleep(at)
         with self._store.write() as connection:
-            entity = forge_planned(connection)
+            entity = forge(connection, state)
         if entity is not None:
             self.forged.add(entity)
-            self._tell(f"a planned posting of {entity} is forged")
+            self._tell(f"a posting of {entity} is forged, which is {state.value}")

@@ -15,11 +15,12 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import StaticPool
 
 from meshline_dagster.core.errors import StoreUnavailableError
+from meshline_dagster.core.ledger import PostingState
 from meshline_dagster.store.engine import Store, open_store
 from meshline_dagster.testing.simulator.points import commit_of_caller
 from meshline_dagster.testing.simulator.process import PROCESS, Process
 
-__all__ = ["Absence", "ProcessStore", "forge_planned", "fresh_store"]
+__all__ = ["Absence", "ProcessStore", "forge", "fresh_store"]
 
 
 class Absence:
@@ -112,11 +113,11 @@ def _reopened() -> Store:
     return ProcessStore(_memory()[1], process)
 
 
-def forge_planned(connection: Connection) -> str | None:
-    """Change what a planned order says, behind delivery's back. Returns its entity; None when nothing is planned."""
-    query = "SELECT id, entity_key FROM posting WHERE state = 'planned' AND document_kind = 'sales_order' "
+def forge(connection: Connection, state: PostingState) -> str | None:
+    """Change what an order says that is in this state, behind delivery's back. Returns its entity; None when none is."""
+    query = "SELECT id, entity_key FROM posting WHERE state = ? AND document_kind = 'sales_order' "
     query += "AND operation <> 'reverse' ORDER BY id LIMIT 1"
-    found = connection.exec_driver_sql(query).first()
+    found = connection.exec_driver_sql(query, (state.value,)).first()
     if found is None:
         return None
     connection.exec_driver_sql("DROP TRIGGER IF EXISTS posting_frozen")

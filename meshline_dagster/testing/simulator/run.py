@@ -20,6 +20,7 @@ from meshline_dagster.delivery.session import DeliveryReport
 from meshline_dagster.testing.oracle import Violation, check_liveness, check_safety
 from meshline_dagster.testing.simulator.child import Child
 from meshline_dagster.testing.simulator.clerks import edit_at
+from meshline_dagster.testing.simulator.deliveries import ship_at
 from meshline_dagster.testing.simulator.faults import FaultKind
 from meshline_dagster.testing.simulator.loop import VirtualLoop
 from meshline_dagster.testing.simulator.network import Network
@@ -114,7 +115,11 @@ class _Simulation:
         self.shadows: set[str] = set()
         self.last_delivery = 0.0
         self.operators = Operators(
-            self.store, self.erp, schedule, DESTINATION, time=self.loop.time, clock=self._now, tell=self.tell
+            *(self.store, self.erp, schedule, DESTINATION),
+            time=self.loop.time,
+            clock=self._now,
+            tell=self.tell,
+            later=self.loop.outside_later,
         )
         self.loop.spawn = self._spawn
 
@@ -149,6 +154,7 @@ class _Simulation:
             for work in (
                 *self.operators.work(),
                 *(edit_at(edit, self.erp, self.tell) for edit in self.schedule.edits),
+                *(ship_at(one, self.erp, self.tell) for one in self.schedule.shipments),
             ):
                 group.create_task(work)
         await asyncio.sleep(max(0.0, schedule.until - self.loop.time()) + _LEASES_HAVE_ENDED)
@@ -178,7 +184,9 @@ class _Simulation:
 
     def _read_back(self) -> None:
         mode = Mode.SHADOW if self.loop.time() < self.schedule.live_from else Mode.LIVE
-        self.operators.read_back(self.erp.records, self._options(mode, 0.0))
+        options = self._options(mode, 0.0)
+        self.operators.read_back(self.erp.records, options)
+        self.operators.read_deliveries(self.erp.records, options, self._erp_epoch)
 
     async def _publish(self) -> None:
         """Plan each outbox in turn; a planner that dies is started again, as a failed run would be."""
@@ -321,16 +329,19 @@ class _Simulation:
 
     def _writer(self, process: Process) -> SimulatedWriter:
         schedule = self.schedule
-        epoch = self.epoch + timedelta(seconds=schedule.skew)
         return SimulatedWriter(
             process,
             self.network,
             schedule.profile,
             schedule.timing,
-            epoch=epoch,
+            epoch=self._erp_epoch,
             two_steps=schedule.two_steps,
             slots=schedule.slots,
         )
+
+    @property
+    def _erp_epoch(self) -> datetime:
+        return self.epoch + timedelta(seconds=self.schedule.skew)
 
     def _options(self, mode: Mode, patience: float) -> DeliveryOptions:
         return options_of(self.schedule, mode, patience=patience, now=self.loop.time(), instant=self._instant)
@@ -363,7 +374,8 @@ class _Simulation:
 
 
 def _is_idle(report: DeliveryReport) -> bool:
-    return not report.outage and not report.waiting and not report.requests and not report.lookups
+    waits = report.outage or report.waiting or report.backlog  # what was planned after the last release
+    return not waits and not report.requests and not report.lookups
 
 
 def _set(future: asyncio.Future[None]) -> None:

@@ -3,13 +3,16 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from meshline_dagster.core.followups import InvoiceTrigger
 from meshline_dagster.testing.oracle.truth import Hold
-from meshline_dagster.testing.simulator.billing import Billing, draw_billing
+from meshline_dagster.testing.simulator.billing import Billing, draw_billing, in_parts
 from meshline_dagster.testing.simulator.clerks import Edit, draw_edits
+from meshline_dagster.testing.simulator.deliveries import Shipment, draw_shipments
 from meshline_dagster.testing.simulator.faults import FaultKind, FaultPlan, draw_faults
 from meshline_dagster.testing.simulator.masters import Masters, draw_masters
+from meshline_dagster.testing.simulator.milestones import Decision, draw_decisions
 from meshline_dagster.testing.simulator.network import Timing, too_late
 from meshline_dagster.testing.simulator.operations import Operations, draw_operations
 from meshline_dagster.testing.simulator.periods import with_periods
@@ -51,7 +54,8 @@ class Schedule:
         plan_interruptions: what happens to each planning process, in their order.
         as_network: delivery runs its statements as on a database over a network.
         matches_only: the ERP has the customers already, and we may not create any.
-        forged_at: virtual seconds when somebody changes a planned posting in the database, past its guards; None: nobody does.
+        forged_at: virtual seconds when somebody changes a planned posting in the database, past its guards; None: nobody does. forges_sent: he
+            changes one that was sent, and of which nobody knows yet what became of it.
         commit_seconds: up to how long a transaction waits.
         skew: seconds that the ERP's clock is ahead of ours.
         billing: how orders are invoiced; None: they are not.
@@ -59,6 +63,9 @@ class Schedule:
         later_runs: deliveries on later days, under faults, one after the other.
         edits: what somebody changes in the ERP by hand.
         masters: the masters beside customers; None: orders wait for customers alone.
+        shipments: what the ERP delivers, where orders are invoiced by that; read_lag: up to how many seconds pass from when somebody reads
+            what the ERP says of it until he acts on it.
+        decisions: what people decide of milestones, where orders are invoiced by them.
     """
 
     seed: int
@@ -86,13 +93,17 @@ class Schedule:
     later_runs: Sequence[Run] = ()
     edits: tuple[Edit, ...] = ()
     masters: Masters | None = None
+    shipments: tuple[Shipment, ...] = ()
+    read_lag: float = 0.0
+    decisions: tuple[Decision, ...] = ()
+    forges_sent: bool = False
 
     def quiet_from(self, now: float) -> float | None:
-        """When nothing more happens by itself, in virtual seconds: every line has started, and what the ERP does too late is done. None when
-        nothing does that comes after now.
+        """When nothing more happens by itself, in virtual seconds: every line has started, every milestone is reached, and what the ERP does too
+        late is done. None when nothing does that comes after now.
         """
         billing = self.billing
-        if billing is not None and billing.policy.trigger is InvoiceTrigger.START:
+        if billing is not None and billing.policy.trigger in {InvoiceTrigger.START, InvoiceTrigger.MILESTONE}:
             return max(now, billing.last_day)
         return now + too_late(self.timing) if self.later_runs or FaultKind.TOO_LATE in self.faults.weights else None
 
@@ -113,7 +124,7 @@ class Schedule:
         told += [f"the ops store is away {start:.1f}-{end:.1f} s" for start, end in self.absences]
         told += [f"a posting is forged at {self.forged_at:.1f} s"] if self.forged_at is not None else []
         told += [str(self.masters)] if self.masters is not None else []
-        told += [str(edit) for edit in self.edits]
+        told += [str(one) for one in (*self.edits, *self.shipments, *self.decisions)]
         told += [f"shadow until {self.live_from:.1f} s"] if self.live_from else []
         for number, run in enumerate(self.runs, start=1):
             told.append(
@@ -152,6 +163,7 @@ def draw_schedule(seed: int, profile: Profile) -> Schedule:
         for _ in range(rng.choice((1, 2, 2, 3, 4)))
     ]
     billing = draw_billing(random.Random(f"billing/{profile.value}/{seed}"), until)  # noqa: S311 - repeatable, not secret
+    billing = in_parts(random.Random(f"parts/{profile.value}/{seed}"), billing, until)  # noqa: S311 - as above
     mornings = () if billing is None else billing.mornings
     later = random.Random(f"later/{profile.value}/{seed}")  # noqa: S311 - as above
     pauses = []
@@ -160,6 +172,7 @@ def draw_schedule(seed: int, profile: Profile) -> Schedule:
         pauses.append(Hold(start, rng.uniform(start, until)))
     if billing is not None and billing.policy.schedule is not None:
         world = with_periods(world, billing.policy.schedule)
+    drawn_parts = random.Random(f"dues/{profile.value}/{seed}")  # noqa: S311 - as above
     return Schedule(
         seed=seed,
         profile=profile,
@@ -184,9 +197,21 @@ def draw_schedule(seed: int, profile: Profile) -> Schedule:
         absences=_absences(random.Random(f"absences/{profile.value}/{seed}"), until),  # noqa: S311 - as above
         billing=billing,
         masters=masters,
+        forges_sent=random.Random(f"forged/{profile.value}/{seed}").random() < 0.5,  # noqa: PLR2004, S311 - as above, half
         edits=draw_edits(random.Random(f"edits/{profile.value}/{seed}"), until),  # noqa: S311 - as above
+        **_dues(drawn_parts, billing, until, world),
         later_runs=[Run(at, 20.0, _interruption(later, lease), later.uniform(0.1, lease)) for at in mornings],
     )
+
+
+def _dues(rng: random.Random, billing: Billing | None, until: float, world: World) -> dict[str, Any]:
+    """What makes orders due in parts."""
+    trigger = None if billing is None else billing.policy.trigger
+    if trigger is InvoiceTrigger.DELIVERY:
+        return {"shipments": draw_shipments(rng, until), "read_lag": rng.choice((0.0, 0.0, 5.0, 60.0))}
+    if billing is not None and trigger is InvoiceTrigger.MILESTONE:
+        return {"decisions": draw_decisions(rng, until, world.orders, billing.day)}
+    return {}
 
 
 def _absences(rng: random.Random, until: float) -> tuple[tuple[float, float], ...]:

@@ -12,12 +12,25 @@ from enum import StrEnum
 from typing import Any
 
 from meshline_dagster.core.documents import ACCOUNTING_KINDS, BOOKED_KINDS, MASTER_KINDS, DocumentKind
-from meshline_dagster.testing.oracle.records import Bill, Content, Effect, ErpRecords, Held, Look, Received
+from meshline_dagster.testing.oracle.records import (
+    Bill,
+    Content,
+    Effect,
+    ErpRecords,
+    Held,
+    Look,
+    Price,
+    Received,
+    Shipped,
+)
 
-__all__ = ["KNOWN_SKUS", "Profile", "Reply", "Request", "SimulatedErp", "Status"]
+__all__ = ["KNOWN_SKUS", "SERVICES", "Profile", "Reply", "Request", "SimulatedErp", "Status"]
 
 KNOWN_SKUS = frozenset({"A", "B", "C", "D"})
 """The items that the ERP sells."""
+
+SERVICES = frozenset({"D"})
+"""Those of which it never says whether they are delivered."""
 
 
 class Profile(StrEnum):
@@ -118,6 +131,12 @@ class SimulatedErp:
             *(now, new.kind, new.external_id, new.erp_id, new.event_id, content, new.draft), bill=new.bill, foreign=True
         )
         self.records.effects.append(effect)
+
+    def ship(self, old: Held, delivered: Mapping[Price, Decimal], now: float) -> None:
+        """Say how much of an order's items is with the customer now, in all; of what it had at other prices, as much as before."""
+        shipped = {**(old.delivered or {}), **delivered}
+        self.records.documents[self.records.documents.index(old)] = replace(old, delivered=shipped, stamp=now)
+        self.records.shipped.append(Shipped(now, old.external_id, shipped, SERVICES))
 
     def enter(
         self,
@@ -317,11 +336,17 @@ class SimulatedErp:
                 request.event_id,
                 refused=reply.status is Status.REFUSED,
                 missing=None if missing is None else f"{missing[0].value} {missing[1]}",
-                order_known=bill is None or self._counts(DocumentKind.SALES_ORDER, bill.order),
+                order_known=self._knows_order(request, bill),
+                invoice_known=bill is None or bill.invoice is None or self._counts(DocumentKind.INVOICE, bill.invoice),
                 copy=request.copy,
                 bill=bill,
             )
         )
+
+    def _knows_order(self, request: Request, bill: Bill | None) -> bool:
+        if bill is not None:
+            return self._counts(DocumentKind.SALES_ORDER, bill.order)
+        return request.action != "replace" or bool(self._of(request.kind, request.external_ids[0]))
 
     def _bill_of(self, request: Request) -> Bill | None:
         have = self._of(request.kind, request.external_ids[0])

@@ -57,6 +57,7 @@ def truth_of(
         retried=operators.desk.retried,
         closed=operators.desk.closed,
         settled=frozenset(operators.desk.settled),
+        decided_of=operators.leaders.decided,
         looked_within=math.inf if disturbed or operations.rate else _looked_within(schedule, step),
         forged=frozenset(operators.forged),
     )
@@ -80,7 +81,11 @@ def _billing(billing: Billing | None) -> BillingTruth | None:
         return None
     policy = billing.policy
     by_start, rebills = policy.trigger is InvoiceTrigger.START, policy.amendments is Amendments.CREDIT_AND_REBILL
-    return BillingTruth(billing.epoch, by_start, rebills, policy.closed_through, policy.schedule is not None)
+    return BillingTruth(
+        *(billing.epoch, by_start, rebills, policy.closed_through, policy.schedule is not None),
+        by_delivery=policy.trigger is InvoiceTrigger.DELIVERY,
+        by_milestones=policy.trigger is InvoiceTrigger.MILESTONE,
+    )
 
 
 def _first_published(publications: Sequence[Publication]) -> dict[str, float]:

@@ -64,6 +64,13 @@ class World:
     entities: Mapping[str, EntityTruth]
 
     @property
+    def orders(self) -> list[EntityTruth]:
+        """Those of the entities that are orders."""
+        rows = self.publications[-1].rows
+        known = {row.external_id for row in rows if row.document_kind is DocumentKind.SALES_ORDER}
+        return [entity for name, entity in self.entities.items() if name in known]
+
+    @property
     def customers(self) -> list[str]:
         """Their external ids."""
         rows = self.publications[-1].rows

@@ -5,8 +5,9 @@ half-way.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from meshline_dagster.core.documents import (
     ACCOUNTING_KINDS,
@@ -27,9 +28,9 @@ from meshline_dagster.erp.protocol import Capabilities
 from meshline_dagster.testing.oracle.records import Held
 from meshline_dagster.testing.simulator.network import Failure, Network, Timing
 from meshline_dagster.testing.simulator.process import Process
-from meshline_dagster.testing.simulator.server import Profile, Reply, Request, Status
+from meshline_dagster.testing.simulator.server import SERVICES, Profile, Reply, Request, Status
 
-__all__ = ["SimulatedWriter"]
+__all__ = ["SimulatedWriter", "shown"]
 
 _OPERATIONS = frozenset(
     (kind, operation)
@@ -70,6 +71,7 @@ class SimulatedWriter:
             settle_after=timedelta(seconds=timing.settle_after),
             request_timeout=timing.timeout,
             operations=_OPERATIONS,
+            tells_deliveries=True,
         )
 
     @property
@@ -184,24 +186,45 @@ class SimulatedWriter:
         return asyncio.get_running_loop().time()
 
     def _shown(self, held: Held) -> ErpDocument:
-        content = held.content
-        return ErpDocument(
-            kind=held.kind,
-            erp_id=held.erp_id,
-            external_id=held.external_id,
-            number=held.erp_id.upper(),
-            status="partial" if held.draft else content.status,
-            stamp=self._epoch + timedelta(seconds=held.stamp),
-            event_id=held.event_id or None,
-            customer=content.customer,
-            currency=content.currency,
-            amount=content.amount,
-            lines=tuple(ErpLine(*line) for line in content.lines),
-            document_date=None if held.bill is None else held.bill.dated,
-            reverses=None if held.bill is None else held.bill.invoice,
-            pays=content.pays,
-            order=None if held.bill is None else held.bill.order,
-        )
+        return shown(held, self._epoch)
+
+
+def shown(held: Held, epoch: datetime) -> ErpDocument:
+    """A document as the ERP shows it to whoever asks.
+
+    Args:
+        epoch: the instant of virtual second zero on the ERP's own clock.
+    """
+    content = held.content
+    return ErpDocument(
+        kind=held.kind,
+        erp_id=held.erp_id,
+        external_id=held.external_id,
+        number=held.erp_id.upper(),
+        status="partial" if held.draft else content.status,
+        stamp=epoch + timedelta(seconds=held.stamp),
+        event_id=held.event_id or None,
+        customer=content.customer,
+        currency=content.currency,
+        amount=content.amount,
+        lines=tuple(_lines(held)),
+        document_date=None if held.bill is None else held.bill.dated,
+        reverses=None if held.bill is None else held.bill.invoice,
+        pays=content.pays,
+        order=None if held.bill is None else held.bill.order,
+    )
+
+
+def _lines(held: Held) -> Iterator[ErpLine]:
+    """What is delivered of a price goes to its lines one after the other; of services nothing is said, nor of anything before a delivery."""
+    left = dict(held.delivered or {})
+    for sku, quantity, price, amount in held.content.lines:
+        if held.delivered is None or sku in SERVICES:
+            yield ErpLine(sku, quantity, price, amount)
+            continue
+        delivered = min(quantity, left.get((sku, price), Decimal(0)))
+        left[sku, price] = left.get((sku, price), Decimal(0)) - delivered
+        yield ErpLine(sku, quantity, price, amount, delivered)
 
 
 def _existing(document: Document, there: ErpDocument) -> Answer:
