@@ -21,6 +21,7 @@ from meshline_dagster.sandbox.erp.app import create_app as create_erp
 from meshline_dagster.sandbox.serve import serve
 from meshline_dagster.store import location
 from meshline_dagster.store.engine import open_store
+from tests.made_once import parsed_project
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,17 +101,9 @@ class Place:
 
 
 @pytest.fixture(scope="session")
-def parsed(tmp_path_factory):
-    """The parsed dbt project, made once for all places of this process."""
-    from meshline_dagster.orchestration.manifest import manifest
-
-    before = dict(os.environ)
-    os.environ["MESHLINE_HOME"] = str(tmp_path_factory.mktemp("parsed"))
-    manifest()
-    folder = dbt_target_path()
-    os.environ.clear()
-    os.environ.update(before)
-    return folder
+def parsed():
+    """The parsed dbt project, made once for all places."""
+    return parsed_project()
 
 
 @pytest.fixture
