@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 from uuid import uuid4
 
 import pytest
@@ -11,16 +12,20 @@ from sqlalchemy import text
 
 from meshline_dagster.store.engine import open_store
 from meshline_dagster.testing.postgres import postgres_server
+from tests.made_once import FOLDER
 
 # Hundreds of processes start in the tests: none of them may have to compile the package and the tests anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
-def pytest_configure():
+def pytest_configure(config):
     """What the tests start can be interrupted, also where a shell that started them in the background has them ignore that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if FOLDER not in os.environ:  # a worker has it from the process that started it
+        os.environ[FOLDER] = tempfile.mkdtemp(prefix="meshline-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(os.environ.pop(FOLDER), ignore_errors=True))
 
 
 @pytest.fixture(scope="session")

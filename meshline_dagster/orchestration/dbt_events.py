@@ -21,6 +21,8 @@ from meshline_dagster.warehouse.dbt import run_dbt
 __all__ = ["DbtStep"]
 
 _KEPT = "a view, as the last full build wrote it"
+_RESULTS = frozenset({"LogModelResult", "LogTestResult"})
+"""What dbt says of the outcome of a node; of a command's hundreds of events, the others say nothing to Dagster."""
 
 
 class DbtStep:
@@ -48,14 +50,18 @@ class DbtStep:
 
 def _dagster_events(events: Sequence[Any], context: dg.AssetExecutionContext) -> Iterator[Any]:
     """Dbt's ``EventMsg`` protobufs, in the order of the run, as Dagster's events: by way of what dbt writes to its JSON log."""
+    parsed, target = manifest(), dbt_target_path()  # each look at them reads all of the project's files
+    translator = MeshlineDbtTranslator()  # one for all: it remembers what it has made of a model
     for event in events:
+        if event.info.name not in _RESULTS:
+            continue
         message = DbtCoreCliEventMessage(raw_event=msg_to_dict(event), event_history_metadata={})
         if message.is_result_event:
             yield from message.to_default_asset_events(
-                manifest=manifest(),
-                dagster_dbt_translator=MeshlineDbtTranslator(),
+                manifest=parsed,
+                dagster_dbt_translator=translator,
                 context=context,
-                target_path=dbt_target_path(),
+                target_path=target,
             )
 
 

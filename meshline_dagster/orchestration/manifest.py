@@ -1,8 +1,10 @@
 """The parsed dbt project, as dagster-dbt wants it: made once for each version of the project and kept under ``MESHLINE_HOME``."""
 
+import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,12 +32,24 @@ def manifest() -> Mapping[str, Any]:
 @cache
 def _manifest(target: Path, warehouse: Path) -> Mapping[str, Any]:
     path = target / "dagster-manifest.json"
-    if path.exists():
-        kept: Mapping[str, Any] = json.loads(path.read_text())
-        return kept
-    content = manifest_json(warehouse=warehouse, target_path=target)
+    if not path.exists():
+        with _one_at_a_time(target):
+            if not path.exists():
+                _keep(path, manifest_json(warehouse=warehouse, target_path=target))
+    kept: Mapping[str, Any] = json.loads(path.read_text())
+    return kept
+
+
+@contextmanager
+def _one_at_a_time(target: Path) -> Iterator[None]:
+    """Webserver and daemon start together, each with a code server: one parses, for ten seconds, and the other waits for what it found."""
     target.mkdir(parents=True, exist_ok=True)
+    with (target / "parsing.lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _keep(path: Path, content: Mapping[str, Any]) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     temporary.write_text(json.dumps(content))
     temporary.replace(path)
-    return content

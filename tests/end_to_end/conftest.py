@@ -12,7 +12,9 @@ from pathlib import Path
 import dagster as dg
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from meshline_dagster.cli import app
 from meshline_dagster.cli.demo import dagster_home
 from meshline_dagster.governance.figures import read_figures
 from meshline_dagster.orchestration.manifest import dbt_target_path
@@ -21,6 +23,7 @@ from meshline_dagster.sandbox.erp.app import create_app as create_erp
 from meshline_dagster.sandbox.serve import serve
 from meshline_dagster.store import location
 from meshline_dagster.store.engine import open_store
+from tests.made_once import parsed_project
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,9 +72,15 @@ class Place:
         )
 
     def command(self, *arguments):
-        """The command line, as a user types it."""
+        """The command line, as a user types it. Each command is typed by one test at least; what is only asked, :meth:`said` knows sooner."""
         command = [sys.executable, "-c", "from meshline_dagster.cli import main; main()", *arguments]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    def said(self, *arguments):
+        """What a command says, in this process: one of its own imports for a second and more."""
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0, (done.output, done.exception)
+        return done.stdout
 
     def store(self):
         return open_store(location.store_url())
@@ -94,23 +103,13 @@ class Place:
         httpx.post(f"{self.erp_url}/control/faults", json={"plan": list(plan)}, timeout=10).raise_for_status()
 
     def status(self):
-        done = self.command("status", "--json")
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return json.loads(self.said("status", "--json"))
 
 
 @pytest.fixture(scope="session")
-def parsed(tmp_path_factory):
-    """The parsed dbt project, made once for all places of this process."""
-    from meshline_dagster.orchestration.manifest import manifest
-
-    before = dict(os.environ)
-    os.environ["MESHLINE_HOME"] = str(tmp_path_factory.mktemp("parsed"))
-    manifest()
-    folder = dbt_target_path()
-    os.environ.clear()
-    os.environ.update(before)
-    return folder
+def parsed():
+    """The parsed dbt project, made once for all places."""
+    return parsed_project()
 
 
 @pytest.fixture

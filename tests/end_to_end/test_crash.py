@@ -24,7 +24,7 @@ def dagster_storage():
 
 @pytest.fixture
 def world():
-    return generate(5, deals=500, days=30, bad_share=0.1)
+    return generate(5, deals=200, days=30, bad_share=0.1)
 
 
 def posted(place):
@@ -52,7 +52,7 @@ def check_every_order_once(place):
 
 def killed(place, *, after, seconds):
     """Start a run, and kill it so many seconds after it has posted so many orders; False when it was done before."""
-    run = place.start("poll", today(), today(), MESHLINE_TEST_REQUEST_SECONDS="5")  # the next run waits for its leases
+    run = place.start("poll", today(), today(), MESHLINE_TEST_REQUEST_SECONDS="2")  # the next run waits for its leases
     enough = posted(place) + after
     while posted(place) < enough and run.poll() is None:
         time.sleep(0.02)

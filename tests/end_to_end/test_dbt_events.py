@@ -110,7 +110,9 @@ def test_a_build_of_the_sync_is_told_as_dagster_dbt_tells_it(place, monkeypatch,
     monkeypatch.setenv("MESHLINE_WAREHOUSE", str(location.warehouse_path()))
     for step, select in (("derive", DERIVE), ("reconcile", RECONCILE)):
         ours = told(result, f"crm_to_erp_{step}")
-        theirs = by_dagster_dbt(select, "build", "--full-refresh", folder=tmp_path / step)
+        theirs = by_dagster_dbt(
+            select, "build", "--full-refresh", folder=tmp_path
+        )  # the second finds what the first parsed
         assert theirs.success
         assert kinds(ours).keys() == {"made", "checked"}
         assert ours == told(theirs)

@@ -74,18 +74,18 @@ def test_every_order_is_invoiced_once_and_a_cancellation_becomes_a_credit_note(i
     *_, note = [one for one in listed(place, "credit-notes") if one["order"] == order]
     assert Decimal(note["amount"]) == Decimal(open_orders[order]["amount"])
     assert note["invoice"] in {one["external_id"] for one in invoices if one["order"] == order}
-    traced = place.command("trace", deal, "--json")
+    traced = place.said("trace", deal, "--json")
     for shown in ('"document_kind": "invoice"', '"document_kind": "credit_note"', '"class": "billed"'):
-        assert shown in traced.stdout
+        assert shown in traced
     assert place.status()["duplicates_in_erp"] == 1
-    shown = place.command("exceptions", "list", "--json", "--limit", "0").stdout
+    shown = place.said("exceptions", "list", "--json", "--limit", "0")
     [item] = [one for one in map(json.loads, shown.splitlines()) if one["code"] == "duplicate"]
     assert (item["priority"], item["entity_key"]) == (
         "P1",
         f"salesforce/opportunity/{open_orders[other]['order_number']}",
     )
     assert "by a credit note where it is posted" in item["fix"]
-    assert place.command("approvals", "list").stdout.strip() == "nothing waits for approval"
+    assert place.said("approvals", "list").strip() == "nothing waits for approval"
 
 
 def invoice_again(place, invoice):

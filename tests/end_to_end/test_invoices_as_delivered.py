@@ -54,4 +54,4 @@ def test_an_order_is_invoiced_by_the_run_after_the_one_that_read_its_delivery_ba
         assert place.run().success
         assert net(place) == {order["external_id"]: worth}
         assert billing_of(place) == [0, 0, 0]
-    assert '"due_amount": "0' in place.command("trace", order["order_number"], "--json").stdout
+    assert '"due_amount": "0' in place.said("trace", order["order_number"], "--json")

@@ -72,7 +72,7 @@ def test_postgresql_stopped_and_started_while_a_run_posts_loses_nothing_and_doub
         monkeypatch.setenv("DAGSTER_POSTGRES_URL", mortal.url("dagster", scheme="postgresql+psycopg2"))
         shutil.copyfile(DEPLOYED, place.home / "dagster" / "dagster.yaml")
     place.faults({"fault": "slow", "probability": 1.0, "seconds": 2.0})
-    run = place.start("poll", today(), today())
+    run = place.start("poll", today(), today(), MESHLINE_TEST_STORE_SECONDS="2")
     deadline = time.monotonic() + 300
     while held(place) < 5:
         assert run.poll() is None, run.stdout.read().decode()

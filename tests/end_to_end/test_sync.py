@@ -1,5 +1,6 @@
 """One sync of the reference code location, as its users meet it: posted, explained, repeated, paused, refused."""
 
+import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -55,7 +56,7 @@ def test_what_the_ground_truth_says_is_in_the_erp_and_a_second_run_and_a_replay_
     }
     assert found == expected(place)
     journal = place.oracle()["journal"]
-    figures = place.status()
+    figures = json.loads(place.command("status", "--json").stdout)
     assert figures["in_exception"] == sum(
         1 for order in place.world.ground_truth["orders"].values() if order["class"] in {"review", "reject"}
     )

@@ -166,7 +166,7 @@ def test_a_backfill_of_the_whole_graph_posts_nothing_twice_and_the_ui_shows_ever
         assert (tmp_path / f"page{number}.png").stat().st_size > 10_000
 
     wait_for(lambda: "check_failed" in codes(place), 120)  # the sensor comes every half minute
-    shown = place.command("exceptions", "list", "--limit", "0").stdout
+    shown = place.said("exceptions", "list", "--limit", "0")
     assert "The check duplicates of fct_reconciliation failed" in shown
 
 

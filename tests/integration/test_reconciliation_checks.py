@@ -14,7 +14,8 @@ from meshline_dagster.orchestration.settings import CheckSettings, RestDestinati
 from meshline_dagster.store.engine import open_store
 from meshline_dagster.store.exceptions import Finding, raise_exceptions
 from meshline_dagster.warehouse.records import BillingTerms
-from tests.integration.warehouse.landed import Project, account, deal, erp_order, instant, line, product
+from tests.integration.warehouse.landed import account, deal, erp_order, instant, line, product
+from tests.integration.warehouse.recorded import RecordedProject
 
 SETTINGS = SyncSettings(sources=(SalesforceSource(),), destination=RestDestination(), origin=date(2026, 1, 1))
 ORDERS = {"D1": ("USD", 300), "D2": ("USD", 100), "D3": ("USD", 600), "D4": ("EUR", 50)}
@@ -23,7 +24,7 @@ ORDERS = {"D1": ("USD", 300), "D2": ("USD", 100), "D3": ("USD", 600), "D4": ("EU
 @pytest.fixture
 def project(tmp_path):
     """Four orders, of which D3 waits in review for its product."""
-    project = Project(tmp_path)
+    project = RecordedProject(tmp_path)
     project.land([account("A1"), product("P1", "SKU-1")])
     for key, (currency, amount) in ORDERS.items():
         unknown = {"ProductCode": "SKU1", "Product2Id": None} if key == "D3" else {}
@@ -57,6 +58,7 @@ def checked(project, **limits):
             instance=instance,
             resources={"meshline": meshline},
             selection=dg.AssetSelection.all_asset_checks(),
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
     figures = read_figures(meshline.store(), meshline.published_path, "sandbox").as_json()
     meshline.store().close()

@@ -1,5 +1,6 @@
 """A landing zone written by hand, and builds over it: what the tests of the warehouse start from."""
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -33,6 +34,7 @@ from tests.integration.warehouse.rows import (
     line,
     product,
 )
+from tests.made_once import parsed_project
 
 __all__ = ["EPOCH", "Project", "Row", "account", "deal", "deal_deleted", "erp_order", "instant", "line", "product"]
 
@@ -70,11 +72,19 @@ class Project:
         self.billing: BillingTerms | None = None
         self.warehouse = folder / "warehouse.duckdb"
         self.published = folder / "published"
-        self.target = target or folder / "target"
+        self._target = target
         self.mappings: dict[tuple[str, str], MappingEntry] = {}
         self._changed: list[tuple[str, str]] = []
         self._files: list[_Landed] = []
         self._builds = 0
+
+    @property
+    def target(self) -> Path:
+        """Where dbt works."""
+        if self._target is None:
+            self._target = self.folder / "target"
+            shutil.copytree(parsed_project(), self._target)
+        return self._target
 
     def land(self, rows: Iterable[Row], *, instance: str = "crm", observed_at: datetime | None = None) -> None:
         """Write rows as new files, one for each view."""

@@ -8,13 +8,14 @@ from typer.testing import CliRunner
 
 from meshline_dagster.cli import app
 from meshline_dagster.warehouse.records import BuildMode
-from tests.integration.warehouse.landed import Project, account, deal, instant, line, product
+from tests.integration.warehouse.landed import account, deal, instant, line, product
+from tests.integration.warehouse.recorded import RecordedProject
 
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory):
     """Three builds: before the decision, after a mistyped one, and after the right one."""
-    project = Project(tmp_path_factory.mktemp("catalog"))
+    project = RecordedProject(tmp_path_factory.mktemp("catalog"))
     project.land([account("A1"), product("P1", "GTX Pro")])
     for number, days in enumerate([0, 90, 400]):
         at = instant(days=days - 400)

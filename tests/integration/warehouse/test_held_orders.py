@@ -10,7 +10,8 @@ from meshline_dagster.orchestration.resources import MeshlineResource
 from meshline_dagster.store.builds import start_build
 from meshline_dagster.store.tables import held_order
 from meshline_dagster.warehouse.dbt import DbtResult
-from tests.integration.warehouse.landed import Project, account, deal, instant, line, product
+from tests.integration.warehouse.landed import account, deal, instant, line, product
+from tests.integration.warehouse.recorded import RecordedProject
 
 SOON = instant() + timedelta(minutes=1)
 
@@ -24,7 +25,7 @@ def landed(project):
 
 
 def test_a_build_says_which_orders_have_a_newest_state_that_waits(tmp_path):
-    project = Project(tmp_path)
+    project = RecordedProject(tmp_path)
     landed(project)
     build = project.build(as_of=SOON)
     assert [key.rsplit("/", 1)[-1] for key in held_orders(build.published)] == ["amended", "late"]
@@ -33,7 +34,7 @@ def test_a_build_says_which_orders_have_a_newest_state_that_waits(tmp_path):
 
 
 def test_the_ops_store_knows_what_the_newest_build_says(tmp_path):
-    project = Project(tmp_path)
+    project = RecordedProject(tmp_path)
     landed(project)
     meshline = MeshlineResource(store_url=f"sqlite:///{tmp_path / 'ops.db'}")
     found = []
