@@ -112,8 +112,7 @@ def _broken(name: str, schema: Schema) -> Iterator[tuple[Any, str, str]]:
     """Values of the right notation that break a rule of a field, and why."""
     values = allowed_values(schema)
     if values is not None:
-        wrong = values[0] + 1 if isinstance(values[0], int) else "something else"
-        yield wrong, f"{name} is none of its values", f"{name} is {' or '.join(map(str, values))}"
+        yield _other(values), f"{name} is none of its values", f"{name} is {_listed(values)}"
     if FORMAT_NAME in schema:
         yield "x", f"{name} is of another form", f"{name} is {schema[FORMAT_NAME]}"
     if "minimum" in schema:
@@ -129,6 +128,19 @@ def _broken(name: str, schema: Schema) -> Iterator[tuple[Any, str, str]]:
         for member in schema["items"].get("required", ()):
             lacking = {key: value for key, value in one.items() if key != member}
             yield [one, lacking], f"one of {name} without {member}", f"{member} is required in each of {name}"
+        for member, what in schema["items"].get("properties", {}).items():
+            known = allowed_values(what)
+            if known is not None:
+                other = one | {member: _other(known)}
+                yield [one, other], f"{member} in one of {name} is none of its values", f"{member} is {_listed(known)}"
+
+
+def _other(values: tuple[Any, ...]) -> Any:
+    return max(values) + 1 if isinstance(values[0], int) else "something else"
+
+
+def _listed(values: tuple[Any, ...]) -> str:
+    return " or ".join(map(str, values))
 
 
 def _wrong_notations(schema: Schema) -> Iterator[_Vector]:

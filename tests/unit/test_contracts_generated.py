@@ -3,6 +3,7 @@
 import json
 from typing import Annotated, Literal
 
+import duckdb
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -10,11 +11,12 @@ from typer.testing import CliRunner
 from meshline_dagster.cli import app
 from meshline_dagster.contracts import files
 from meshline_dagster.contracts.columns import columns
-from meshline_dagster.contracts.vectors import example
+from meshline_dagster.contracts.vectors import example, vectors
 from meshline_dagster.core.errors import ConfigError, MeshlineError
-from meshline_dagster.core.events.event import TYPE, VERSION, Event
-from meshline_dagster.core.events.fields import Amount, Day, Text, meaning
+from meshline_dagster.core.events.event import TYPE, VERSION, Event, Record
+from meshline_dagster.core.events.fields import Amount, Day, EntityKey, Text, meaning
 from meshline_dagster.core.events.registry import contract, contracts_of, newest
+from tests.event_rows import insert_event
 
 
 def run(*arguments, stdin=None):
@@ -60,7 +62,15 @@ def test_an_installed_package_says_where_contracts_are_generated(tmp_path, monke
         files.source_root()
 
 
+class Share(Record):
+    """What of a payment goes where."""
+
+    invoice: Annotated[Text, meaning("Which invoice.", owner="finance", example="I-1")]
+    how: Annotated[Literal["cash", "bank"] | None, meaning("Which way.", owner="finance")] = None
+
+
 class _Paid(Event):
+    shares: Annotated[list[Share] | None, meaning("Of what.", owner="finance")] = None
     amount: Annotated[Amount, meaning("What was paid.", owner="finance", unit="currency", example="7")]
     paid_on: Annotated[Day, meaning("When.", owner="finance", example="2026-03-02")]
 
@@ -93,6 +103,52 @@ def test_a_table_of_several_types_demands_of_each_what_its_own_contract_does():
     assert "'payment.received'" in found["type"].rules[0].expression
     assert found["type"].by_type is None
     assert found["document_kind"].description.endswith("payment.received: The kind.")
+
+
+def test_a_table_of_several_types_takes_the_valid_events_of_each_and_refuses_the_others():
+    [paid] = contracts_of([PaymentReceivedV1])
+    wanted = {**newest(), "payment.received": paid}
+    table = columns(wanted)
+    rules = {one.name: [*one.rules, *([one.by_type] if one.by_type else [])] for one in table}
+    lines = [
+        f'"{one.name}" {one.sql_type} {"not null" if one.required else ""}'
+        + "".join(f" check ({rule.expression})" for rule in rules[one.name])
+        for one in table
+    ]
+    with duckdb.connect() as connection:
+        connection.execute(f"CREATE TABLE events ({', '.join(lines)})")
+        kinds = {one.name: one.sql_type for one in table}
+        for one in wanted.values():
+            made = vectors(one)
+            for vector in made["valid"]:
+                insert_event(connection, "events", kinds, vector["event"], one.schema)
+            wrong = [vector for vector in made["invalid"] if vector["form"] == "value" and vector["field"] != "type"]
+            assert len(wrong) > 15
+            for vector in wrong:
+                with pytest.raises(duckdb.ConstraintException):
+                    insert_event(connection, "events", kinds, vector["event"], one.schema)
+    named = {vector["name"] for vector in vectors(paid)["invalid"]}
+    assert {"one of shares without invoice", "how in one of shares is none of its values"} <= named
+
+
+class Odd(Record):
+    """A record with a form that no constraint can check."""
+
+    order: Annotated[EntityKey, meaning("Which order.", owner="finance", example="crm/opportunity/D1")]
+
+
+class PaymentOddV1(_Paid):
+    """Money came in."""
+
+    type: Annotated[Literal["payment.odd"], TYPE]
+    contract_version: Annotated[Literal["1.0.0"], VERSION]
+    orders: Annotated[list[Odd], meaning("Of what.", owner="finance")]
+
+
+def test_what_no_table_can_check_in_a_record_is_refused_when_it_is_generated():
+    [odd] = contracts_of([PaymentOddV1])
+    with pytest.raises(ConfigError, match=r"no table can check the form or the bounds of orders\[\]\.order"):
+        columns({"payment.odd": odd})
 
 
 def test_two_types_that_want_different_columns_under_one_name_are_refused():

@@ -21,6 +21,7 @@ from meshline_dagster.core.identity import sha256_hex
 from meshline_dagster.warehouse.connection import open_warehouse
 from meshline_dagster.warehouse.records import BuildMode
 from meshline_dagster.warehouse.soda import contracts, verify_contract
+from tests.event_rows import insert_event
 from tests.integration.warehouse.landed import Project, account, deal, instant, line, product
 
 # dbt's constraints on the tables would refuse most of the breakages below.
@@ -198,15 +199,7 @@ def table(built):
 
 
 def insert(connection, columns, event):
-    """Put an event into the table as a row; what it does not have is null."""
-    members = contract("order.created").schema["properties"]["lines"]["items"]["properties"]
-    row = {name: event.get(name) for name in columns}
-    if row["lines"] is not None:
-        row["lines"] = json.dumps([dict.fromkeys(members) | one for one in row["lines"]])
-    casts = [
-        f"CAST(CAST(? AS JSON) AS {kind})" if kind.endswith("[]") else f"CAST(? AS {kind})" for kind in columns.values()
-    ]
-    connection.execute(f"INSERT INTO marts.canonical_events SELECT {', '.join(casts)}", list(row.values()))
+    insert_event(connection, "marts.canonical_events", columns, event, contract("order.created").schema)
 
 
 @pytest.mark.parametrize("name", EVENTS)
