@@ -36,7 +36,10 @@ _NOTATIONS: Mapping[str, tuple[tuple[str, Any, str], ...]] = {
         ("an instant as seconds", 1772442000, "an instant is RFC 3339 text"),
     ),
     "boolean": (("a flag as text", "true", "true and false stand without quotes"),),
-    "integer": (("a number as text", "1", "whole numbers stand without quotes"),),
+    "integer": (
+        ("a number as text", "1", "whole numbers stand without quotes"),
+        ("a number beyond 31 bits", 2**31, "whole numbers are at most 2147483647"),
+    ),
     "string": (("a text as number", 7, "texts stand in quotes"),),
 }
 

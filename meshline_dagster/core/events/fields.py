@@ -144,8 +144,8 @@ _AS_TEXT = PlainSerializer(_plain, return_type=str)
 Text = str
 Flag = bool
 
-Count = Annotated[int, Field(ge=1)]
-"""1, 2, 3, ..."""
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""1, 2, 3, ... as far as a table's integer goes."""
 
 Sha256 = Annotated[
     str,
