@@ -78,8 +78,8 @@ def release(event_type: Annotated[str, typer.Argument(metavar="TYPE", help="E.g.
     from meshline_dagster.contracts.files import source_root
     from meshline_dagster.contracts.releases import release as keep
 
-    path = keep(event_type)
-    typer.echo(f"released: {path.relative_to(source_root())}; commit it")
+    source_root()
+    typer.echo(f"released: {keep(event_type)}; commit it")
 
 
 @app.command("validate")

@@ -18,16 +18,16 @@ __all__ = ["FOLDER", "find_schema", "release", "released", "violations"]
 FOLDER = Path(__file__).with_name("published") / "released"
 
 
-def released(folder: Path = FOLDER) -> Mapping[str, Mapping[Version, Schema]]:
-    """Type -> version -> schema, the oldest version first."""
+def released(folder: Path | None = None) -> Mapping[str, Mapping[Version, Schema]]:
+    """Type -> version -> schema, the oldest version first. Here as below the folder is :data:`FOLDER` unless another is named."""
     found: dict[str, dict[Version, Schema]] = {}
-    for path in folder.glob("*.json"):
+    for path in (folder or FOLDER).glob("*.json"):
         event_type, _, version = path.stem.partition("@")
         found.setdefault(event_type, {})[Version.parse(version)] = _read(path)
     return {event_type: dict(sorted(versions.items())) for event_type, versions in sorted(found.items())}
 
 
-def violations(folder: Path = FOLDER, among: Sequence[Contract] | None = None) -> Sequence[str]:
+def violations(folder: Path | None = None, among: Sequence[Contract] | None = None) -> Sequence[str]:
     """What the models may not be, given what was released; empty when all is well. Each says what to do."""
     known = contracts() if among is None else among
     return [
@@ -36,7 +36,7 @@ def violations(folder: Path = FOLDER, among: Sequence[Contract] | None = None) -
     ]
 
 
-def release(event_type: str, folder: Path = FOLDER) -> Path:
+def release(event_type: str, folder: Path | None = None) -> Path:
     """Keep the newest version of a type. A version that is kept already stays as it is.
 
     Raises:
@@ -50,13 +50,14 @@ def release(event_type: str, folder: Path = FOLDER) -> Path:
     found = violations(folder)
     if found:
         raise RefusedError(found[0])
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{one.name}.json"
+    kept = folder or FOLDER
+    kept.mkdir(parents=True, exist_ok=True)
+    path = kept / f"{one.name}.json"
     path.write_text(json_text(one.schema), encoding="utf-8")
     return path
 
 
-def find_schema(name: str, folder: Path = FOLDER) -> tuple[str, Schema]:
+def find_schema(name: str, folder: Path | None = None) -> tuple[str, Schema]:
     """A schema and what to call it: a file, ``TYPE@VERSION`` as it was released or else as its model has it, or ``TYPE``, the newest model.
 
     Raises:

@@ -16,7 +16,7 @@ from meshline_dagster.core.events.registry import Contract
 from meshline_dagster.core.events.repeats import Repeat
 from meshline_dagster.core.events.schema import Schema, is_nullable, types_of
 
-__all__ = ["example", "vectors"]
+__all__ = ["example", "example_record", "vectors"]
 
 _Vector = dict[str, Any]
 
@@ -62,7 +62,7 @@ def example(schema: Schema, *, optional: bool = True) -> _Vector:
     Args:
         optional: with the fields that may be left out.
     """
-    found = _record(schema, optional=optional)
+    found = example_record(schema, optional=optional)
     return found | {"id": _id(found)}
 
 
@@ -71,7 +71,8 @@ def _id(event: Mapping[str, Any]) -> str:
     return event_id(event["source"], event["entity_key"], event["document_kind"], time, event["digest"])
 
 
-def _record(schema: Schema, *, optional: bool) -> _Vector:
+def example_record(schema: Schema, *, optional: bool = True) -> _Vector:
+    """A record that fulfils the schema of a list's items, as :func:`example`."""
     wanted = {name: one for name, one in schema["properties"].items() if optional or name in schema["required"]}
     return {name: _value(one, optional=optional) for name, one in wanted.items()}
 
@@ -82,9 +83,9 @@ def _value(schema: Schema, *, optional: bool) -> Any:
         return values[0]
     if types_of(schema) == ("array",):
         many = optional and schema.get("maxItems", 1) > 0
-        return [_record(schema["items"], optional=optional)] if many or schema.get("minItems", 0) else []
+        return [example_record(schema["items"], optional=optional)] if many or schema.get("minItems", 0) else []
     if types_of(schema) == ("object",):
-        return _record(schema, optional=optional)
+        return example_record(schema, optional=optional)
     return schema["examples"][0] if "examples" in schema else schema["minimum"]
 
 
@@ -123,7 +124,7 @@ def _broken(name: str, schema: Schema) -> Iterator[tuple[Any, str, str]]:
     if MAXIMUM in schema:
         yield f"{schema[MAXIMUM]}.01", f"{name} is too large", f"{name} is at most {schema[MAXIMUM]}"
     if types_of(schema) == ("array",):
-        one = _record(schema["items"], optional=True)
+        one = example_record(schema["items"], optional=True)
         most = schema.get("maxItems")
         if most is not None:
             yield [one] * (most + 1), f"{name} has too many", f"{name} has at most {most}"

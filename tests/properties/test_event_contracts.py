@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshline_dagster.contracts.vectors import example
+from meshline_dagster.contracts.vectors import example, example_record
 from meshline_dagster.core.events.reading import problems
 from meshline_dagster.core.events.registry import contracts
 from meshline_dagster.core.events.upcasting import upcast
@@ -41,22 +41,26 @@ _VALUES = st.recursive(
 @pytest.mark.parametrize("one", contracts(), ids=lambda one: one.name)
 def test_models_and_schemas_agree_on_any_event(one):
     whole = example(one.schema)
-    items = one.schema["properties"]["lines"]["items"]
-    line = {name: field["examples"][0] for name, field in items["properties"].items()}
+    lists = {name: field["items"] for name, field in one.schema["properties"].items() if "items" in field}
     validator = jsonschema.Draft202012Validator(one.schema, format_checker=CHECKER)
     names = st.sampled_from([*one.schema["properties"], "other"])
-    members = st.sampled_from([*items["properties"], "other"])
+    records = {
+        name: st.lists(
+            st.dictionaries(st.sampled_from([*items["properties"], "other"]), _VALUES, max_size=2), max_size=2
+        )
+        for name, items in lists.items()
+    }
 
     @settings(max_examples=200, deadline=None)
     @given(
         fields=st.dictionaries(names, _VALUES, max_size=3),
         left_out=st.sets(names, max_size=2),
-        lines=st.none() | st.lists(st.dictionaries(members, _VALUES, max_size=2), max_size=2),
+        rows=st.none() | st.fixed_dictionaries(records),
     )
-    def agree(fields, left_out, lines):
+    def agree(fields, left_out, rows):
         event = {name: value for name, value in (whole | fields).items() if name not in left_out}
-        if lines is not None:
-            event["lines"] = [line | some for some in lines]
+        for name, some in (rows or {}).items():
+            event[name] = [example_record(lists[name]) | one for one in some]
         found = problems(event)
         said = [error.message for error in validator.iter_errors(event)]
         named = (event.get("type"), event.get("contract_version")) == (one.event_type, str(one.version))

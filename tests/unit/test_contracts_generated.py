@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from meshline_dagster.cli import app
-from meshline_dagster.contracts import files
+from meshline_dagster.contracts import files, releases
 from meshline_dagster.contracts.columns import columns
 from meshline_dagster.contracts.vectors import example, vectors
 from meshline_dagster.core.errors import ConfigError, MeshlineError
@@ -160,13 +160,12 @@ def test_two_types_that_want_different_columns_under_one_name_are_refused():
 
 
 def test_an_open_data_contract_says_of_each_field_type_need_meaning_and_owner():
-    content = yaml.safe_load(
-        files.generated()[next(p for p in files.generated() if p.name == "order.created@1.0.0.yaml")]
-    )
+    made = {path.name: text for path, text in files.generated().items()}
+    content = yaml.safe_load(made["order.created@1.0.0.yaml"])
     assert (content["apiVersion"], content["kind"], content["version"]) == ("v3.1.0", "DataContract", "1.0.0")
     [table] = content["schema"]
     fields = {one["name"]: one for one in table["properties"]}
-    assert list(fields) == list(contract("order.created").schema["properties"])
+    assert list(fields) == list(contract("order.created", "1.0.0").schema["properties"])
     assert fields["id"] | {"primaryKey": True, "required": True} == fields["id"]
     assert (fields["amount"]["logicalType"], fields["amount"]["physicalType"]) == ("number", "decimal(38,9)")
     assert {"property": "unit", "value": "currency"} in fields["amount"]["customProperties"]
@@ -175,18 +174,18 @@ def test_an_open_data_contract_says_of_each_field_type_need_meaning_and_owner():
 
 
 def test_the_difference_of_two_contracts_is_told_field_by_field(tmp_path):
-    old = dict(contract("order.created").schema)
+    name, old = contract("order.created").name, dict(contract("order.created").schema)
     older = tmp_path / "older.json"
     older.write_text(json.dumps(old | {"properties": {**old["properties"], "region": {"type": ["string", "null"]}}}))
-    code, said = run("diff", older, "order.created@1.0.0")
+    code, said = run("diff", older, "order.created")
     assert code == 1
     assert "breaking\tregion: removed; a reader misses it" in said
-    assert "order.created@1.0.0 (as released) against older.json: breaking, needs a major version" in said
-    assert "1.0.0 to 1.0.0 is none, and the change is major: give it the next major version" in said
-    code, said = run("diff", "order.created@1.0.0", "order.created")
+    assert f"{name} (its model) against older.json: breaking, needs a major version" in said
+    assert "is none, and the change is major: give it the next major version" in said
+    code, said = run("diff", "order.created@1.0.0", "order.created@1.0.0")
     assert (code, said) == (
         0,
-        "order.created@1.0.0 (its model) against order.created@1.0.0 (as released): compatible, nothing differs\n",
+        "order.created@1.0.0 (as released) against order.created@1.0.0 (as released): compatible, nothing differs\n",
     )
 
 
@@ -211,8 +210,11 @@ def test_a_file_that_holds_no_schema_is_told(tmp_path):
         assert said in run("diff", tmp_path / "x.json", "order.created")[1]
 
 
-def test_a_released_version_is_not_released_again():
-    assert "order.created@1.0.0 is released already and stays as it was" in run("release", "order.created")[1]
+def test_a_version_is_released_once_and_the_file_to_commit_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(releases, "FOLDER", tmp_path)
+    name = contract("order.created").name
+    assert run("release", "order.created") == (0, f"released: {tmp_path / f'{name}.json'}; commit it\n")
+    assert f"{name} is released already and stays as it was" in run("release", "order.created")[1]
 
 
 def test_events_are_checked_one_by_one_and_repetitions_told(tmp_path):
@@ -228,7 +230,7 @@ def test_events_are_checked_one_by_one_and_repetitions_told(tmp_path):
     file.write_text("\n".join(map(json.dumps, lines)))
     code, said = run("validate", file)
     assert code == 1
-    assert "line 2: order.created@1.0.0: amount 1200.5 is not a decimal as text" in said
+    assert f"line 2: {contract('order.created').name}: amount 1200.5 is not a decimal as text" in said
     assert "line 3: duplicate of line 1: the same event, nothing to do" in said
     assert "line 4: restated of line 1: the same id with other content" in said
     assert "line 5: conflict of line 1: an id that cannot be that of both" in said
@@ -248,6 +250,6 @@ def test_older_events_are_lifted_one_a_line():
     assert code == 0
     assert {name: value for name, value in json.loads(said).items() if value is not None} == event
     assert (
-        "event 1: order.created@1.0.0: position 2 is wrong"
+        f"event 1: {contract('order.created').name}: position 2 is wrong"
         in run("upcast", "-", stdin=json.dumps(event | {"position": 2}))[1]
     )

@@ -17,7 +17,7 @@ from meshline_dagster.core.events.types.orders import OrderCreatedV1
 from meshline_dagster.core.events.upcasting import upcast
 from meshline_dagster.core.events.versions import Level, Version
 
-CREATED = contract("order.created").schema
+CREATED = contract("order.created", "1.0.0").schema
 
 
 class OrderCreatedV11(OrderCreatedV1):
@@ -200,9 +200,9 @@ def test_what_is_no_contract_or_another_type_is_not_compared():
 
 def test_no_model_breaks_what_was_released():
     assert violations() == []
-    assert {event_type: [*versions] for event_type, versions in released().items()} == {
-        one.event_type: [one.version] for one in contracts()
-    }
+    kept = {(event_type, version) for event_type, versions in released().items() for version in versions}
+    assert {("order.created", Version(1, 0, 0)), ("order.amended", Version(1, 0, 0))} < kept
+    assert kept <= {(one.event_type, one.version) for one in contracts()}
 
 
 @pytest.mark.parametrize(
@@ -231,8 +231,8 @@ def test_a_breaking_change_without_a_major_version_is_a_violation(tmp_path, mode
 
 def test_a_release_keeps_a_version_once(tmp_path):
     path = release("order.created", tmp_path)
-    assert json.loads(path.read_text()) == CREATED
-    with pytest.raises(RefusedError, match=r"order\.created@1\.0\.0 is released already"):
+    assert json.loads(path.read_text()) == contract("order.created").schema
+    with pytest.raises(RefusedError, match=r"order\.created@.* is released already"):
         release("order.created", tmp_path)
     path.write_text(json.dumps(altered(CASES["removed"][0]) | {"$id": "x"}))
     path.rename(tmp_path / "order.created@0.9.0.json")
