@@ -93,7 +93,11 @@ def _part(name: str, schema: Schema) -> _Part | None:
 def _rules(name: str, parts: Mapping[str, _Part | None], *, required: bool) -> tuple[tuple[Rule, ...], Rule | None]:
     """What holds whatever the type, and what depends on it."""
     demanded = {event_type: _demands(name, part) for event_type, part in parts.items()}
-    shared = [rule for rule in next(iter(demanded.values())) if all(rule in rules for rules in demanded.values())]
+    of_those = [demanded[event_type] for event_type, part in parts.items() if part is not None]
+    always = [rule for rule in of_those[0] if all(rule in rules for rules in of_those)]
+    shared = [
+        rule for rule in always if required or rule.expression != _there(name)
+    ]  # a type without it has null, which passes
     own = {event_type: [rule for rule in rules if rule not in shared] for event_type, rules in demanded.items()}
     values = _all_values(parts)
     general = [rule for rule in shared if not (required and rule.expression == _there(name))]

@@ -15,7 +15,7 @@ _HEAD = ("field", "kind", "required", "unit", "owner", "meaning")
 _KINDS = {DECIMAL: "decimal text", "date": "day", "date-time": "instant"}
 
 _INTRODUCTION = """\
-An event is a row of `marts.canonical_events`, or as JSON an object of the same fields. What one is, by type and version, is one pydantic
+An event is a row of `marts.canonical_events`, where it has a null in each column of other types, or as JSON an object of its own fields. What one is, by type and version, is one pydantic
 model in `meshline_dagster/core/events/types/`; everything else here is generated from it:
 
 | what | where |

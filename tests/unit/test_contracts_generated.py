@@ -99,6 +99,7 @@ def test_a_table_of_several_types_demands_of_each_what_its_own_contract_does():
     assert found["paid_on"].required is False
     assert "when 'order.created' then \"paid_on\" is null" in found["paid_on"].by_type.expression
     assert "when 'payment.received' then \"lines\" is null" in found["lines"].by_type.expression
+    assert "line_id" in found["lines"].rules[0].expression
     assert "'sales_order', 'payment'" in found["document_kind"].rules[0].expression
     assert "'payment.received'" in found["type"].rules[0].expression
     assert found["type"].by_type is None

@@ -16,7 +16,7 @@ from meshline_dagster.core.errors import ConfigError, ContractError
 from meshline_dagster.core.events.event import TYPE, VERSION, Event
 from meshline_dagster.core.events.fields import Amount, meaning
 from meshline_dagster.core.events.identity import event_id
-from meshline_dagster.core.events.reading import problems, read_event
+from meshline_dagster.core.events.reading import problems, read_event, read_row
 from meshline_dagster.core.events.registry import contract, contracts, contracts_of, newest
 from meshline_dagster.core.events.repeats import repeat_of
 
@@ -170,6 +170,13 @@ def test_another_type_of_event_is_one_more_model_and_nothing_else():
         assert problems(vector["event"], [one]), vector["name"]
     assert "payment.received" in odcs.document(one)
     assert "What was paid." in page.page([*newest().values(), one], [*contracts(), one])
+
+
+def test_a_row_has_nulls_in_the_columns_of_other_types():
+    event = example(contract("order.created").schema)
+    assert read_row(event | {"paid_on": None}) == read_event(event)
+    with pytest.raises(ContractError, match="paid_on is no field of this event"):
+        read_row(event | {"paid_on": "2026-03-02"})
 
 
 def test_two_models_of_one_version_or_a_model_of_none_are_refused_by_name():

@@ -10,7 +10,7 @@ from meshline_dagster.core.errors import ConfigError, ContractError
 from meshline_dagster.core.events.event import Event
 from meshline_dagster.core.events.registry import Contract, contract, contracts
 
-__all__ = ["Problem", "contract_of", "problems", "read_event"]
+__all__ = ["Problem", "contract_of", "problems", "read_event", "read_row"]
 
 _SHOWN = 40
 """How many characters of a wrong value an error repeats."""
@@ -79,6 +79,12 @@ def read_event(document: Any, among: Sequence[Contract] | None = None) -> Event:
         found = tuple(_problem(one) for one in error.errors(include_url=False))
         text = "; ".join(map(str, found[:5])) + (f"; and {len(found) - 5} more" if len(found) > 5 else "")  # noqa: PLR2004 - a screenful
         raise ContractError(f"{known.name}: {text}", problems=found) from None
+
+
+def read_row(row: Mapping[str, Any], among: Sequence[Contract] | None = None) -> Event:
+    """The event that a row of the table is, which has a null in each column that belongs to other types. Otherwise as :func:`read_event`."""
+    own = contract_of(row, among).model.model_fields
+    return read_event({name: value for name, value in row.items() if value is not None or name in own}, among)
 
 
 def _problem(error: Mapping[str, Any]) -> Problem:

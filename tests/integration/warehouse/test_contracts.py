@@ -14,7 +14,7 @@ from meshline_dagster.contracts.mart import ROW_CHECKS
 from meshline_dagster.contracts.releases import FOLDER
 from meshline_dagster.core.errors import ConfigError
 from meshline_dagster.core.events.identity import event_id
-from meshline_dagster.core.events.reading import read_event
+from meshline_dagster.core.events.reading import read_row
 from meshline_dagster.core.events.registry import contract, newest
 from meshline_dagster.core.identity import sha256_hex
 from meshline_dagster.warehouse.connection import open_warehouse
@@ -256,7 +256,7 @@ def test_what_a_build_derives_are_events_by_all_four(built):
     assert {row["type"] for row in rows} == {"order.created", "order.amended", "order.cancelled"}
     assert all(row["contract_version"] == str(newest()[row["type"]].version) for row in rows)
     for row in rows:
-        event = read_event(row)
+        event = read_row(row)
         assert event.id == event_id(event.source, event.entity_key, event.document_kind, event.time, event.digest)
         schema = contract(event.type, event.contract_version).schema
         jsonschema.Draft202012Validator(schema).validate(event.model_dump(mode="json"))
