@@ -9,6 +9,7 @@ from meshline_dagster.cli import (
     approvals,
     audit,
     catalog,
+    contracts,
     exceptions,
     landing,
     milestones,
@@ -39,6 +40,7 @@ app.add_typer(postings.app, name="postings")
 app.add_typer(approvals.app, name="approvals")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(milestones.app, name="milestones")
+app.add_typer(contracts.app, name="contracts")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(audit.app, name="audit")
 app.command("status")(status.status)

@@ -24,6 +24,7 @@ from typing import Any
 __all__ = [
     "AuthError",
     "ConfigError",
+    "ContractError",
     "GateError",
     "IllegalTransitionError",
     "LeaseHeldError",
@@ -105,6 +106,14 @@ class IllegalTransitionError(PermanentError):
 
 class RefusedError(PermanentError):
     """What an operator asked for does not fit the state of things. Nothing was changed; look at them again before the next word."""
+
+
+class ContractError(PermanentError):
+    """An event does not fulfil its contract. Correct the fields that the message names, where the event is made."""
+
+    def __init__(self, message: str | None = None, *, problems: tuple[Any, ...] = (), **context: Any) -> None:
+        self.problems = problems
+        super().__init__(message, **context)
 
 
 class SourceError(PermanentError):

@@ -124,9 +124,9 @@ def broken(tmp_path, monkeypatch):
     project = tmp_path / "dbt_project"
     shutil.copytree(dbt.project_dir(), project, ignore=shutil.ignore_patterns("target", "logs"))
     declared = project / "models" / "marts" / "canonical_events.yml"
-    strict = "name: canonical_events_have_unique_ids\n              config: {"
+    strict = "name: canonical_events_have_unique_ids\n              config:\n"
     assert strict in declared.read_text()
-    declared.write_text(declared.read_text().replace(strict, f"{strict}severity: warn, "))
+    declared.write_text(declared.read_text().replace(strict, f"{strict}                severity: warn\n"))
     monkeypatch.setattr(dbt, "project_dir", lambda: project)
     monkeypatch.setenv("MESHLINE_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("MESHLINE_WAREHOUSE", raising=False)

@@ -61,6 +61,10 @@ def test_a_project_that_only_has_the_wheel_scaffolds_a_sync_and_runs_it(place, t
     [wheel] = (tmp_path / "dist").glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"meshline_dagster", "meshline_dagster-0.1.0.dist-info"}
+    published = "meshline_dagster/contracts/published"
+    assert {f"{published}/{one}" for one in ("vectors/order.created@1.0.0.json", "odcs/order.created@1.0.0.yaml")} < {
+        *names
+    }
     site, project = tmp_path / "site", tmp_path / "project"
     zipfile.ZipFile(wheel).extractall(site)
     (project / "stranger" / "defs").mkdir(parents=True)

@@ -79,48 +79,55 @@ line_sets as (
     group by id
 ),
 
+typed as (
+    select
+        *,
+        case
+            when status = 'cancelled' then 'order.cancelled'
+            when position = 1 then 'order.created'
+            else 'order.amended'
+        end as type
+    from numbered
+),
+
 final as (
     select
-        numbered.id,
-        numbered.source,
-        case
-            when numbered.status = 'cancelled' then 'order.cancelled'
-            when numbered.position = 1 then 'order.created'
-            else 'order.amended'
-        end as type,
-        numbered.source_document_id as subject,
-        numbered.changed_at as time,
+        typed.id,
+        typed.source,
+        typed.type,
+        typed.source_document_id as subject,
+        typed.changed_at as time,
         '1.0' as specversion,
         'application/json' as datacontenttype,
-        numbered.entity_key,
-        numbered.document_kind,
-        numbered.position,
-        '1.0.0' as contract_version,
-        numbered.digest,
-        numbered.root_id as order_id,
-        numbered.contract_id,
-        numbered.subscription_id,
-        numbered.source_document_id,
-        numbered.sold_to,
-        numbered.bill_to,
-        numbered.ship_to,
+        typed.entity_key,
+        typed.document_kind,
+        typed.position,
+        {{ contract_version('typed.type') }} as contract_version,
+        typed.digest,
+        typed.root_id as order_id,
+        typed.contract_id,
+        typed.subscription_id,
+        typed.source_document_id,
+        typed.sold_to,
+        typed.bill_to,
+        typed.ship_to,
         policy.selling_entity,
-        coalesce(numbered.currency, policy.default_currency) as currency,
-        numbered.payment_terms,
-        numbered.po_number,
-        numbered.tax_treatment,
-        numbered.signed_date,
-        numbered.booking_date,
-        numbered.effective_date,
-        numbered.status,
-        numbered.amount,
+        coalesce(typed.currency, policy.default_currency) as currency,
+        typed.payment_terms,
+        typed.po_number,
+        typed.tax_treatment,
+        typed.signed_date,
+        typed.booking_date,
+        typed.effective_date,
+        typed.status,
+        typed.amount,
         coalesce(line_sets.lines, []) as lines,
-        numbered.is_resolved,
-        numbered.root_was_won,
-        numbered.is_netted
-    from numbered
+        typed.is_resolved,
+        typed.root_was_won,
+        typed.is_netted
+    from typed
     cross join policy
-    left join line_sets on numbered.id = line_sets.id
+    left join line_sets on typed.id = line_sets.id
 )
 
 select * from final

@@ -1,13 +1,26 @@
-"""Soda contracts on the warehouse: what a build leaves passes, and a broken table fails by name."""
+"""Contracts on the warehouse: what a build leaves passes Soda's, and a broken table fails by name. On the shared set of events dbt's contract
+and Soda's agree with each other and with pydantic and JSON Schema, of which `tests/unit/test_event_models.py` tells; a fault of notation (a
+JSON number for a decimal) has no row to be tested as.
+"""
 
+import json
 import shutil
 
+import duckdb
+import jsonschema
 import pytest
 
+from meshline_dagster.contracts.mart import ROW_CHECKS
+from meshline_dagster.contracts.releases import FOLDER
 from meshline_dagster.core.errors import ConfigError
+from meshline_dagster.core.events.identity import event_id
+from meshline_dagster.core.events.reading import read_row
+from meshline_dagster.core.events.registry import contract, newest
+from meshline_dagster.core.identity import sha256_hex
 from meshline_dagster.warehouse.connection import open_warehouse
 from meshline_dagster.warehouse.records import BuildMode
 from meshline_dagster.warehouse.soda import contracts, verify_contract
+from tests.event_rows import insert_event
 from tests.integration.warehouse.landed import Project, account, deal, instant, line, product
 
 # dbt's constraints on the tables would refuse most of the breakages below.
@@ -15,6 +28,8 @@ _UNCONSTRAINED = [
     f"CREATE OR REPLACE TABLE marts.{table} AS FROM marts.{table}"
     for table in ("canonical_events", "event_dispositions", "outbox")
 ]
+
+EVENTS = [one.name for one in newest().values()]
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +130,19 @@ def test_what_a_build_leaves_fulfils_every_check_of_its_contract(verify, table):
             "canonical_events",
             "UPDATE marts.canonical_events SET amount = 1",
             None,
-            "a cancelled order is worth nothing and has no lines",
+            "amount is as its type of event has it",
+        ),
+        (
+            "canonical_events",
+            "UPDATE marts.canonical_events SET lines = [{'line_id': NULL}] WHERE type <> 'order.cancelled'",
+            None,
+            "lines is as the contract has it",
+        ),
+        (
+            "canonical_events",
+            "ALTER TABLE marts.canonical_events ADD COLUMN mine varchar",
+            None,
+            "Schema matches expected structure",
         ),
         (
             "canonical_events",
@@ -149,3 +176,87 @@ def test_what_is_no_contract_is_an_error_that_quotes_soda(built, tmp_path):
     contract.write_text("dataset: meshline/marts/outbox\nchecks: [nonsense]\n")
     with open_warehouse(built.warehouse) as connection, pytest.raises(ConfigError, match=r"contract\.yml.*columns"):
         verify_contract(connection, contract)
+
+
+def vectors(name):
+    found = json.loads((FOLDER.with_name("vectors") / f"{name}.json").read_text())
+    return found["valid"], [one for one in found["invalid"] if one["form"] == "value"]
+
+
+@pytest.fixture(scope="module")
+def table(built):
+    """The columns of the table that dbt made, and the statement that makes it, constraints and all."""
+    with open_warehouse(built.warehouse) as connection:
+        columns = connection.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE schema_name = 'marts' AND table_name = 'canonical_events'"
+            " ORDER BY column_index"
+        ).fetchall()
+        ((statement,),) = connection.execute(
+            "SELECT sql FROM duckdb_tables() WHERE table_name = 'canonical_events'"
+        ).fetchall()
+    return dict(columns), statement
+
+
+def insert(connection, columns, event):
+    schema = newest().get(event.get("type"), contract("order.created")).schema
+    insert_event(connection, "marts.canonical_events", columns, event, schema)
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_dbts_contract_takes_what_is_valid_and_refuses_what_is_not(table, name):
+    columns, statement = table
+    valid, invalid = vectors(name)
+    with duckdb.connect() as connection:
+        connection.execute("CREATE SCHEMA marts")
+        connection.execute(statement)
+        for vector in valid:
+            insert(connection, columns, vector["event"])
+        for vector in invalid:
+            with pytest.raises(duckdb.ConstraintException):
+                insert(connection, columns, vector["event"])
+
+
+def failed_fields(connection, columns, events):
+    """The columns that Soda finds broken in a table of these events, and of no others."""
+    connection.execute("TRUNCATE marts.canonical_events")
+    for number, event in enumerate(events):
+        own = {"id": sha256_hex(str(number).encode())} if len(event.get("id") or "") == 64 else {}
+        insert(connection, columns, event | own)
+    checks = verify_contract(connection, contracts()["canonical_events"])
+    between = {check.name for check in ROW_CHECKS}
+    failed = [check for check in checks if not check.passed and check.name not in between]
+    return {check.column or check.name.partition(" ")[0] for check in failed}
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_sodas_contract_passes_what_is_valid_and_fails_what_is_not(table, name):
+    columns, _ = table
+    valid, invalid = vectors(name)
+    by_field = {}
+    for vector in invalid:
+        by_field.setdefault(vector["field"], []).append(vector["event"])
+    with duckdb.connect() as connection:
+        connection.execute("CREATE SCHEMA marts")
+        connection.execute("CREATE TABLE marts.event_dispositions (event_id varchar)")
+        unconstrained = ", ".join(f'"{one}" {kind}' for one, kind in columns.items())
+        connection.execute(f"CREATE TABLE marts.canonical_events ({unconstrained})")
+        assert failed_fields(connection, columns, [one["event"] for one in valid]) == set()
+        for number in range(max(map(len, by_field.values()))):
+            broken = {field: events[number] for field, events in by_field.items() if number < len(events)}
+            assert failed_fields(connection, columns, broken.values()) == set(broken)
+
+
+def test_what_a_build_derives_are_events_by_all_four(built):
+    columns = "SELECT * FROM marts.canonical_events ORDER BY entity_key, position"
+    with open_warehouse(built.warehouse) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        found = connection.execute(columns)
+        names = [one[0] for one in found.description]
+        rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    assert {row["type"] for row in rows} == {"order.created", "order.amended", "order.cancelled"}
+    assert all(row["contract_version"] == str(newest()[row["type"]].version) for row in rows)
+    for row in rows:
+        event = read_row(row)
+        assert event.id == event_id(event.source, event.entity_key, event.document_kind, event.time, event.digest)
+        schema = contract(event.type, event.contract_version).schema
+        jsonschema.Draft202012Validator(schema).validate(event.model_dump(mode="json"))
