@@ -113,6 +113,16 @@ def test_the_daily_limit_and_the_token_stand_before_every_call(portal, client):
     assert "retry-after" not in refused.headers
 
 
+def test_the_rolling_limit_is_told_by_lists_and_refuses_without_a_delay(portal, client):
+    portal.sandbox.settings.requests_per_interval = 2
+    interval = "x-hubspot-ratelimit-interval-milliseconds"
+    assert interval not in search(client).headers
+    assert client.get("/crm/v3/objects/deals").headers[interval] == "10000"
+    refused = client.get("/crm/v3/objects/deals")
+    assert (refused.status_code, refused.json()["policyName"]) == (429, "TEN_SECONDLY_ROLLING")
+    assert "retry-after" not in refused.headers
+
+
 def test_a_world_is_the_same_deals_under_other_names():
     ours = generate(3, deals=40, days=20)
     theirs = hubspot_world(ours)
