@@ -40,6 +40,7 @@ class HubSpotSettings:
         links_per_page: links of one record in one answer.
         daily_requests: the portal's limit for a day.
         requests_per_interval, interval_milliseconds: the rolling limit, by the wall clock; None for none.
+        merge_makes_new: whether a merge makes a new record; portals of before 2025 kept one of the two.
         currency, more_currencies, time_zone: what the portal says of itself.
         hidden: ``object.property`` names that the app may not read.
     """
@@ -54,6 +55,7 @@ class HubSpotSettings:
     daily_requests: int = 1_000_000
     requests_per_interval: int | None = None
     interval_milliseconds: int = 10_000
+    merge_makes_new: bool = True
     currency: str = "USD"
     more_currencies: tuple[str, ...] = ("EUR", "GBP", "JPY")
     time_zone: str = TIME_ZONE
@@ -164,24 +166,30 @@ class HubSpotSandbox:
         return self._replace(object_name, one, purged=False)
 
     def merge(self, object_name: str, kept: str, gone: str) -> Version:
-        """Merge one record into another: the former is nowhere any more, and what was linked to it is linked to the latter.
-
-        The links move without a change of the records that have them.
+        """Merge one record into another: both are nowhere any more but in the record that the merge makes (where ``merge_makes_new`` says
+        otherwise, only the latter is). What was linked to them is linked to that one, without a change of its own.
 
         Raises:
             KeyError: there is no such object or record.
         """
-        self._replace(object_name, gone, purged=True)
+        table, ended = self.table(object_name), [gone, kept] if self.settings.merge_makes_new else [gone]
+        before = table.get(kept)
+        if before is None or table.get(gone) is None:
+            raise KeyError(kept)
+        values = {name: before.values.get(name) for name in OBJECTS[object_name]}
+        linked = self.links_of(object_name, before)
+        known = [values["hs_merged_object_ids"], (table.get(gone) or before).values.get("hs_merged_object_ids"), *ended]
+        values["hs_merged_object_ids"] = ";".join(dict.fromkeys(filter(None, known)))
+        for one in ended:
+            self._replace(object_name, one, purged=True)
+        own = None if self.settings.merge_makes_new else kept
+        made = self.upsert(object_name, values, one=own, linked=linked)
         for source, target in LINKS:
             if target == object_name:
-                for version in self.table(source).between(None, None):
-                    if gone in self.links_of(source, version):
-                        self.relinked[source, version.id] = (kept,)
-        before = self.table(object_name).get(kept)
-        if before is None:
-            raise KeyError(kept)
-        merged = [*filter(None, (before.values.get("hs_merged_object_ids") or "").split(";")), gone]
-        return self.upsert(object_name, {"hs_merged_object_ids": ";".join(merged)}, one=kept)
+                for version in list(self.table(source).between(None, None)):
+                    if not {kept, gone}.isdisjoint(self.links_of(source, version)):
+                        self.relinked[source, version.id] = (made.id,)
+        return made
 
     def associate(self, object_name: str, one: str, linked: Sequence[str]) -> None:
         """Link a record without changing it."""

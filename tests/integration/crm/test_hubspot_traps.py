@@ -200,17 +200,20 @@ def test_a_peek_sees_what_was_archived_and_is_due_after_an_hour(portal, session)
     assert feed.peek(later + timedelta(seconds=1)).changed
 
 
-def test_a_merged_deal_is_named_by_the_one_that_took_it_in_and_nowhere_else(portal, session):
+@pytest.mark.parametrize("makes_new", [True, False])
+def test_a_merged_deal_is_named_by_the_one_that_took_it_in_and_nowhere_else(portal, session, makes_new):
+    portal.sandbox.settings.merge_makes_new = makes_new
     kept, gone = (portal.sandbox.upsert("deals", {"dealname": name}).id for name in "AB")
     line = portal.sandbox.upsert("line_items", {"name": "L"}, linked=[gone]).id
     portal.pass_time(days=1)
-    portal.sandbox.merge("deals", kept, gone)
+    made = portal.sandbox.merge("deals", kept, gone).id
     portal.pass_time(seconds=5)
     [read] = rows(HubSpotFeed(session, "deals"))
-    assert (read["_id"], read["hs_merged_object_ids"]) == (kept, gone)
+    assert read["_id"] == made
+    assert set(read["hs_merged_object_ids"].split(";")) == {kept, gone, made} - {made}
     assert rows(HubSpotArchivedFeed(session, "deals")) == []
     [moved] = rows(HubSpotFeed(session, "line_items"))
-    assert (moved["_id"], moved["associated_deal"], moved["_stamp"]) == (line, kept, NOW)
+    assert (moved["_id"], moved["associated_deal"], moved["_stamp"]) == (line, made, NOW)
 
 
 def test_texts_of_floats_become_exact_decimals_and_empty_texts_null(portal, session):

@@ -109,14 +109,35 @@ def test_a_flat_discount_is_off_each_unit(tmp_path):
     ]
 
 
+NET = "SELECT source_document_id, status, amount, len(lines) FROM marts.canonical_events ORDER BY source_document_id, position"
+
+
 def test_a_merged_deal_does_not_stay_live(lived):
     lived.build(*MASTERS, deal("10"), line("20", "10"), deal("11"), line("21", "11"))
     assert len([row for row in lived.outbox if "/opportunity/" in row[0]]) == 2
     lived.build(deal("10", instant(5), hs_merged_object_ids="9;11"))
     assert {"crm/opportunity/10", "crm/opportunity/11"} <= set(lived.touched)
-    assert lived.query(
-        "SELECT source_document_id, status FROM marts.canonical_events ORDER BY source_document_id, position"
-    ) == [("10", "open"), ("11", "open"), ("11", "cancelled")]
+    merged = [row for row in lived.query(NET) if row[0] == "11"]
+    assert [row[1] for row in merged] == ["open", "cancelled"]
+
+
+def test_the_lines_of_merged_deals_are_those_of_the_deal_that_the_merge_made(lived):
+    """Their links move, their stamps do not, and no later read need see it."""
+    lived.build(
+        *(*MASTERS, deal("10"), line("20", "10"), deal("11", amount=Decimal(700))),
+        *(line("21", "11"), line("22", "11", quantity=Decimal(4), amount=Decimal(400)), line("23", "11")),
+        *(hubspot("line_items_archived", "23", instant(1)), line("24", "11")),
+        line("24", None, instant(2)),  # taken off the deal before it was merged
+    )
+    lived.build(deal("12", instant(5), amount=Decimal(1000), hs_merged_object_ids="10;11"))
+    assert [row for row in lived.query(NET) if row[0] == "12"] == [("12", "open", Decimal(1000), 3)]
+    assert {row[0]: row[1] for row in lived.query(NET)} == {"10": "cancelled", "11": "cancelled", "12": "open"}
+    assert ("12", 1, "post", []) in lived.dispositions
+    lived.build(
+        deal("12", instant(9), amount=Decimal(1100), hs_merged_object_ids="10;11"),
+        line("22", "12", instant(9), quantity=Decimal(5), amount=Decimal(500)),
+    )
+    assert [row[2:] for row in lived.query(NET) if row[0] == "12"] == [(Decimal(1000), 3), (Decimal(1100), 3)]
 
 
 def test_an_archived_deal_is_cancelled_and_an_archived_line_is_gone(lived):

@@ -8,6 +8,10 @@ archived as (
     select * from {{ source('landing', 'hubspot__deals_archived') }}
 ),
 
+merges as (
+    select * from {{ ref('stg_hubspot__deal_merges') }}
+),
+
 renamed as (
     select
         _source as source,
@@ -30,23 +34,11 @@ renamed as (
     from observations
 ),
 
-merged as (
-    select
-        _source as source,
-        unnest(string_split(hs_merged_object_ids, ';')) as deal_id,
-        _stamp as changed_at,
-        _observed_at as observed_at,
-        _hash as row_hash,
-        _is_new as is_new
-    from observations
-    where hs_merged_object_ids is not null
-),
-
 tombstones as (
     select _source as source, _id as deal_id, _stamp as changed_at, _observed_at as observed_at, _hash as row_hash, _is_new as is_new
     from archived
     union all
-    select source, trim(deal_id), changed_at, observed_at, row_hash, is_new from merged where trim(deal_id) <> ''
+    select source, merged_deal_id, changed_at, observed_at, row_hash, is_new from merges
 ),
 
 final as (
