@@ -4,10 +4,11 @@ A feed is read in half-open windows ``[watermark - overlap, now - lag)``: the ov
 lag leaves out seconds that are not complete yet.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-__all__ = ["Window", "change_day", "next_window"]
+__all__ = ["Window", "change_day", "later_windows", "next_window"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,35 @@ def next_window(
     """
     start = origin if watermark is None else max(origin, watermark - overlap)
     return Window(start, max(start, now - lag))
+
+
+def later_windows(
+    window: Window,
+    *,
+    watermark: datetime | None,
+    origin: datetime,
+    overlap: timedelta,
+    again_after: Sequence[timedelta],
+) -> list[Window]:
+    """What a poll reads besides its window: for each age, the stamps that have reached it since the last poll.
+
+    Windows of one age lie end to end from poll to poll, with the overlap, so that every stamp is read once more at that age. None reaches
+    into the poll's own window, which is read anyway.
+
+    Args:
+        window: the poll's own, as :func:`next_window` gives it.
+        watermark: as given there; before the first poll there is nothing to read again.
+        again_after: the ages.
+    """
+    if watermark is None:
+        return []
+    found = []
+    for age in again_after:
+        start = max(origin, watermark - age - overlap)
+        end = min(window.end - age, window.start)
+        if start < end:
+            found.append(Window(start, end))
+    return found
 
 
 def change_day(stamp: datetime) -> date:

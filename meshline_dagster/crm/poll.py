@@ -14,10 +14,10 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from meshline_dagster.core.cursors import Window, next_window
+from meshline_dagster.core.cursors import Window, later_windows, next_window
 from meshline_dagster.core.errors import LeaseHeldError, MeshlineError
 from meshline_dagster.crm.prefetch import map_ahead
-from meshline_dagster.crm.protocol import Feed, FeedProblem, ReportsProblems
+from meshline_dagster.crm.protocol import Feed, FeedProblem, ReadsAgain, ReportsProblems
 from meshline_dagster.landing.rows import RejectedRow, fingerprinted
 from meshline_dagster.landing.zone import LandingZone, LandResult, Provenance
 from meshline_dagster.store.engine import Store
@@ -70,7 +70,8 @@ def poll(
     lag: timedelta,
     wait: float = _WAIT_SECONDS,
 ) -> PollResult:
-    """Read the next window of a feed, ``[watermark - overlap, now - lag)`` by the source's clock.
+    """Read the next window of a feed, ``[watermark - overlap, now - lag)`` by the source's clock, and again what has aged since the last
+    poll where the feed asks for it.
 
     Args:
         wait: seconds to wait for another poll of the same feed.
@@ -85,7 +86,8 @@ def poll(
             before = feed_state_of(connection, feed.name)
             waiting = _Waiting.of(feed.name, open_keys(connection, "feed"))
         window = next_window(watermark=before.watermark, origin=origin, now=feed.now(), overlap=overlap, lag=lag)
-        result = _read_window(store, zone, feed, window, run_id=run_id, origin=origin, lease=lease, waiting=waiting)
+        windows = [window, *_windows_again(feed, window, before.watermark, origin=origin, overlap=overlap)]
+        result = _read_windows(store, zone, feed, windows, run_id=run_id, origin=origin, lease=lease, waiting=waiting)
         if before.watermark is None:
             result = replace(result, problems=[one for one in result.problems if not one.of_history])
         with store.write() as connection:
@@ -112,7 +114,7 @@ def re_extract(
     """
     with feed_lease(store, feed.name, run_id, wait=wait) as lease:
         capped = Window(window.start, max(window.start, min(window.end, feed.now())))
-        return _read_window(store, zone, feed, capped, run_id=run_id, origin=origin, lease=lease)
+        return _read_windows(store, zone, feed, [capped], run_id=run_id, origin=origin, lease=lease)
 
 
 @contextmanager
@@ -180,40 +182,53 @@ class _Waiting:
         return sorted(self.keys[name] for name in names)
 
 
-def _read_window(
+def _windows_again(
+    feed: Feed, window: Window, watermark: datetime | None, *, origin: datetime, overlap: timedelta
+) -> list[Window]:
+    again = feed.again_after if isinstance(feed, ReadsAgain) else ()
+    return later_windows(window, watermark=watermark, origin=origin, overlap=overlap, again_after=again)
+
+
+def _read_windows(
     store: Store,
     zone: LandingZone,
     feed: Feed,
-    window: Window,
+    windows: Sequence[Window],
     *,
     run_id: str,
     origin: datetime,
     lease: Lease,
     waiting: _Waiting | None = None,
 ) -> PollResult:
+    """Read and land windows, the poll's own first: what the feed left out is asked for right after that."""
     schema = feed.describe()
     with store.write() as connection:
         schema_before = record_schema(connection, feed.name, schema.hash, schema.as_json(), now=datetime.now(UTC))
 
-    def land(batch: pa.Table) -> LandResult:
-        now = datetime.now(UTC)
-        provenance = Provenance(run_id, window, now, schema.hash)
-        landed = zone.land(feed.name, batch, provenance, origin=origin, now=max(now, window.end), held=lease)
-        if waiting is not None:
-            waiting.note(batch, landed.rejected)
-        return landed
+    def land_window(window: Window) -> LandResult:
+        def land(batch: pa.Table) -> LandResult:
+            now = datetime.now(UTC)
+            provenance = Provenance(run_id, window, now, schema.hash)
+            landed = zone.land(feed.name, batch, provenance, origin=origin, now=max(now, window.end), held=lease)
+            if waiting is not None:
+                waiting.note(batch, landed.rejected)
+            return landed
 
-    tables = map(fingerprinted, _alive(store, lease, feed.read(window)))
-    landed = sum(map_ahead(land, _batches(tables), ahead=1), LandResult())
+        tables = map(fingerprinted, _alive(store, lease, feed.read(window)))
+        return sum(map_ahead(land, _batches(tables), ahead=1), LandResult())
+
+    landed = land_window(windows[0])
+    problems = feed.problems() if isinstance(feed, ReportsProblems) else ()
+    landed = sum(map(land_window, windows[1:]), landed)
     return PollResult(
         feed=feed.name,
-        window=window,
+        window=windows[0],
         rows_read=landed.rows_read,
         rows_landed=landed.rows_landed,
         rows_dropped=landed.rows_dropped,
         rejected=landed.rejected,
         days=landed.days,
-        problems=feed.problems() if isinstance(feed, ReportsProblems) else (),
+        problems=problems,
         schema_before=schema_before,
     )
 

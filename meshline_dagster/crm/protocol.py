@@ -5,7 +5,7 @@ A feed knows how to ask its source; it never stores anything. Leases, watermarks
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 from meshline_dagster.core.cursors import Window
 from meshline_dagster.core.identity import canonical_json, sha256_hex
 
-__all__ = ["Feed", "FeedProblem", "FeedSchema", "FieldSpec", "FieldType", "Peek", "ReportsProblems"]
+__all__ = ["Feed", "FeedProblem", "FeedSchema", "FieldSpec", "FieldType", "Peek", "ReadsAgain", "ReportsProblems"]
 
 
 class FieldType(StrEnum):
@@ -86,7 +86,7 @@ class Peek:
     """What a sensor learns in one cheap request.
 
     Attributes:
-        changed: whether anything lies at or after the watermark.
+        changed: whether anything lies at or after the watermark, or a poll is due although nothing does.
         hint: a short text that changes when the source changes, e.g. ``<newest stamp>/<rows since>``.
     """
 
@@ -126,6 +126,16 @@ class ReportsProblems(Protocol):
 
     def settled(self, names: Collection[str]) -> set[str]:
         """Of the problems with these names, left by earlier reads, those that the last read looked for and did not find any more."""
+        ...
+
+
+@runtime_checkable
+class ReadsAgain(Protocol):
+    """A feed whose source shows some changes late: a poll reads each stamp once near the present, and again as it ages."""
+
+    @property
+    def again_after(self) -> Sequence[timedelta]:
+        """How old a stamp is when it is read once more, shortest first."""
         ...
 
 

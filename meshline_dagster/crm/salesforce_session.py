@@ -13,10 +13,10 @@ from email.utils import parsedate_to_datetime
 from typing import Self
 
 import httpx
-import stamina
 from pydantic import SecretStr
 
-from meshline_dagster.core.errors import AuthError, RateLimitedError, SourceError, TransientError
+from meshline_dagster.core.errors import AuthError, SourceError, TransientError
+from meshline_dagster.crm.retry import RetryPolicy
 from meshline_dagster.crm.salesforce_answers import INVALID_SESSION_ID, error_code, error_of
 
 __all__ = ["ApiUsage", "RetryPolicy", "SalesforceSession"]
@@ -39,16 +39,6 @@ class ApiUsage:
     def remaining(self) -> int:
         """Calls that are left now."""
         return max(0, self.limit - self.used)
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How often and how long a request that may still succeed is repeated; times in seconds."""
-
-    attempts: int = 6
-    wait_initial: float = 0.5
-    wait_max: float = 30.0
-    wait_jitter: float = 1.0
 
 
 class SalesforceSession:
@@ -158,18 +148,7 @@ class SalesforceSession:
 
     def _repeated(self, send: _Send) -> httpx.Response:
         """Send until it succeeds, fails for good, or the attempts are used up."""
-        policy = self._retry
-        for attempt in stamina.retry_context(
-            on=self._backoff,
-            attempts=policy.attempts,
-            timeout=None,
-            wait_initial=policy.wait_initial,
-            wait_max=policy.wait_max,
-            wait_jitter=policy.wait_jitter,
-        ):
-            with attempt:
-                return self._checked(send)
-        raise AssertionError("unreachable")  # pragma: no cover - retry_context raises after its last attempt
+        return self._retry.run(lambda: self._checked(send))
 
     def _checked(self, send: _Send) -> httpx.Response:
         try:
@@ -183,8 +162,3 @@ class SalesforceSession:
         if refusal is not None:
             raise refusal
         return response
-
-    def _backoff(self, error: Exception) -> bool | float:
-        if isinstance(error, RateLimitedError) and error.retry_after is not None:
-            return error.retry_after if error.retry_after <= self._retry.wait_max else False
-        return isinstance(error, TransientError)

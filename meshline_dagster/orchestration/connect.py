@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import cache
 
 from pydantic import SecretStr
 
 from meshline_dagster.core.errors import ConfigError
 from meshline_dagster.crm.filedrop import FileDropFeed
+from meshline_dagster.crm.hubspot import HubSpotFeed
+from meshline_dagster.crm.hubspot_archived import HubSpotArchivedFeed
+from meshline_dagster.crm.hubspot_session import HubSpotSession
 from meshline_dagster.crm.protocol import Feed
 from meshline_dagster.crm.salesforce import SalesforceFeed
 from meshline_dagster.crm.salesforce_deletes import SalesforceDeletesFeed
@@ -19,6 +23,7 @@ from meshline_dagster.orchestration.configured_settings import ConfiguredDestina
 from meshline_dagster.orchestration.references import resolve
 from meshline_dagster.orchestration.settings import (
     FileDropSource,
+    HubSpotSource,
     RestDestination,
     SalesforceSource,
     SyncSettings,
@@ -54,7 +59,7 @@ def feed_specs(settings: SyncSettings) -> list[FeedSpec]:
         "Account": ADDRESS_FIELDS if settings.policy.missing_address else (),
         "Product2": ITEM_FIELDS if settings.policy.missing_item else (),
     }
-    return [spec for source in settings.sources for spec in _specs(source, more)]
+    return [spec for source in settings.sources for spec in _specs(source, more, settings.origin_instant)]
 
 
 def connect_writer(settings: SyncSettings) -> ErpWriter:
@@ -86,9 +91,13 @@ def connect_writer(settings: SyncSettings) -> ErpWriter:
     )
 
 
-def _specs(source: SalesforceSource | FileDropSource, more: Mapping[str, tuple[str, ...]]) -> list[FeedSpec]:
+def _specs(
+    source: SalesforceSource | HubSpotSource | FileDropSource, more: Mapping[str, tuple[str, ...]], origin: datetime
+) -> list[FeedSpec]:
     if isinstance(source, FileDropSource):
         return [_file_drop(source, name) for name in source.objects]
+    if isinstance(source, HubSpotSource):
+        return _hubspot(source, origin)
     session = _SharedSession(source)
     return [_salesforce(source, session, name, more.get(name, ())) for name in source.objects] + [
         _deletes(source, session, name) for name in source.deletes
@@ -135,6 +144,28 @@ def _deletes(source: SalesforceSource, session: _SharedSession, name: str) -> Fe
         view=f"salesforce__{snake_case(name)}_deletes",
         connect=lambda: SalesforceDeletesFeed(session(), name, instance=source.instance, accept_gaps=True),
     )
+
+
+def _hubspot(source: HubSpotSource, origin: datetime) -> list[FeedSpec]:
+    """All objects, then what was archived of them. One session for all: one connection pool, one pace."""
+
+    @cache
+    def session() -> HubSpotSession:
+        return HubSpotSession(token=SecretStr(resolve(source.token)), base_url=resolve(source.base_url))
+
+    def spec(name: str, suffix: str, connect: Callable[[], Feed]) -> FeedSpec:
+        feed, view = f"{source.instance}/{name}{suffix}", f"hubspot__{name}{suffix}"
+        return FeedSpec(feed, source.instance, "hubspot", name, view, connect)
+
+    def changes(name: str) -> Callable[[], Feed]:
+        return lambda: HubSpotFeed(session(), name, instance=source.instance, begins=origin)
+
+    def archived(name: str) -> Callable[[], Feed]:
+        return lambda: HubSpotArchivedFeed(session(), name, instance=source.instance)
+
+    return [spec(name, "", changes(name)) for name in source.objects] + [
+        spec(name, "_archived", archived(name)) for name in source.objects
+    ]
 
 
 def _file_drop(source: FileDropSource, name: str) -> FeedSpec:

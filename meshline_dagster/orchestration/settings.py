@@ -42,6 +42,7 @@ __all__ = [
     "FileDropColumn",
     "FileDropObject",
     "FileDropSource",
+    "HubSpotSource",
     "PolicySettings",
     "RestDestination",
     "SalesforceSource",
@@ -73,6 +74,23 @@ class SalesforceSource(_Settings):
     api_version: str = "60.0"
     objects: tuple[str, ...] = ("Account", "Product2", "Opportunity", "OpportunityLineItem")
     deletes: tuple[str, ...] = ()
+
+
+class HubSpotSource(_Settings):
+    """A HubSpot portal, polled over the CRM API v3.
+
+    Attributes:
+        token: a private app's access token, with the scopes to read the objects.
+        objects: what is read; each also tells what was archived of it.
+    """
+
+    type: Literal["hubspot"] = "hubspot"
+    instance: str = Field("hubspot", pattern=r"^[a-z][a-z0-9_]*$", description="Names folders, assets and leases.")
+    base_url: str = "https://api.hubapi.com"
+    token: SecretReference = "env:MESHLINE_HUBSPOT_TOKEN"  # noqa: S105 - names the variable
+    objects: tuple[Literal["companies", "products", "deals", "line_items"], ...] = (
+        *("companies", "products", "deals", "line_items"),
+    )
 
 
 class FileDropColumn(_Settings):
@@ -248,7 +266,7 @@ class SyncSettings(_Settings):
     """
 
     name: str = Field("crm_to_erp", pattern=r"^[a-z][a-z0-9_]*$")
-    sources: tuple[Annotated[SalesforceSource | FileDropSource, Field(discriminator="type")], ...]
+    sources: tuple[Annotated[SalesforceSource | HubSpotSource | FileDropSource, Field(discriminator="type")], ...]
     destination: Annotated[RestDestination | TrytonDestination | ConfiguredDestination, Field(discriminator="type")]
     mode: Mode = Mode.SHADOW
     origin: date

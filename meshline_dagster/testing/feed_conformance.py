@@ -22,7 +22,7 @@ import pytest
 
 from meshline_dagster.core.cursors import Window
 from meshline_dagster.crm.columns import META_COLUMNS, arrow_type
-from meshline_dagster.crm.protocol import Feed
+from meshline_dagster.crm.protocol import Feed, ReadsAgain
 
 __all__ = ["DECIMALS", "FeedConformance", "FeedControl", "assert_ordered", "keys", "read_all"]
 
@@ -134,7 +134,7 @@ class FeedConformance:
         pytest.fail("override the fixture `control` with a hold on your source")
 
     def test_it_keeps_the_protocol(self, control: FeedControl) -> None:
-        """Names, a UTC present, columns as described."""
+        """Names, a UTC present, columns as described; ages at which stamps are read again, shortest first."""
         feed = control.feed()
         assert isinstance(feed, Feed)
         instance, _, name = feed.name.partition("/")
@@ -142,6 +142,8 @@ class FeedConformance:
         assert name
         assert feed.name == feed.name.lower()
         assert feed.now().utcoffset() == timedelta(0)
+        ages = [timedelta(0), *(feed.again_after if isinstance(feed, ReadsAgain) else ())]
+        assert ages == sorted(set(ages))
         control.put([{}])
         before = feed.now()
         control.advance(2)

@@ -164,10 +164,10 @@ def test_every_yaml_block_is_a_sync_that_the_component_accepts(page):
                 assert [one.layout() for one in source.objects.values()]
 
 
-def test_the_readme_shows_tryton_and_a_file_drop():
+def test_the_readme_shows_tryton_and_each_kind_of_source():
     shown = [content["attributes"] for content in declarations("README.md")]
     assert {one["destination"]["type"] for one in shown} >= {"tryton", "rest"}
-    assert {source["type"] for one in shown for source in one["sources"]} == {"salesforce", "file_drop"}
+    assert {source["type"] for one in shown for source in one["sources"]} == {"salesforce", "hubspot", "file_drop"}
 
 
 def codes():

@@ -14,41 +14,62 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from threading import Lock
+from typing import Any, Protocol, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from meshline_dagster.sandbox.crm.clock import SandboxClock
 from meshline_dagster.sandbox.crm.records import Version
 from meshline_dagster.sandbox.crm.state import CrmSandbox, Fault
+from meshline_dagster.sandbox.crm.world import World
 
-__all__ = ["control_routes"]
+__all__ = ["control_routes", "controlled", "shared_routes"]
 
-_Control = Callable[[CrmSandbox, dict[str, Any]], Response]
+
+class _Sandbox(Protocol):
+    """What the calls need that every sandbox CRM has."""
+
+    clock: SandboxClock
+    faults: list[Fault]
+    requests: list[str]
+    lock: Lock
+    world: World
+
+
+_S = TypeVar("_S", bound=_Sandbox)
 
 
 def control_routes() -> list[Route]:
     """The routes below ``/sandbox``."""
     return [
-        Route("/clock", _control(_read_clock)),
-        Route("/clock", _control(_set_clock), methods=["POST"]),
-        Route("/records", _control(_upsert), methods=["POST"]),
-        Route("/delete", _control(_delete), methods=["POST"]),
-        Route("/expire", _control(_expire), methods=["POST"]),
-        Route("/limits", _control(_limits), methods=["POST"]),
-        Route("/faults", _control(_fault), methods=["POST"]),
-        Route("/faults", _control(_forget_faults), methods=["DELETE"]),
-        Route("/requests", _control(_requests)),
-        Route("/ground-truth", _control(_ground_truth)),
+        *shared_routes(),
+        Route("/records", controlled(_upsert), methods=["POST"]),
+        Route("/delete", controlled(_delete), methods=["POST"]),
+        Route("/expire", controlled(_expire), methods=["POST"]),
+        Route("/limits", controlled(_limits), methods=["POST"]),
     ]
 
 
-def _control(answer: _Control) -> Callable[[Request], Any]:
+def shared_routes() -> list[Route]:
+    """Those that every sandbox CRM has: clock, faults, requests, ground truth."""
+    return [
+        Route("/clock", controlled(_read_clock)),
+        Route("/clock", controlled(_set_clock), methods=["POST"]),
+        Route("/faults", controlled(_fault), methods=["POST"]),
+        Route("/faults", controlled(_forget_faults), methods=["DELETE"]),
+        Route("/requests", controlled(_requests)),
+        Route("/ground-truth", controlled(_ground_truth)),
+    ]
+
+
+def controlled(answer: Callable[[_S, dict[str, Any]], Response]) -> Callable[[Request], Any]:
     """Parse the body (numbers as Decimal), run the call under the lock, say what was wrong with it."""
 
     async def call(request: Request) -> Response:
-        sandbox: CrmSandbox = request.app.state.sandbox
+        sandbox: _S = request.app.state.sandbox
         try:
             body = json.loads(await request.body() or b"{}", parse_float=Decimal)
             with sandbox.lock:
@@ -61,11 +82,11 @@ def _control(answer: _Control) -> Callable[[Request], Any]:
     return call
 
 
-def _read_clock(sandbox: CrmSandbox, _: dict[str, Any]) -> Response:
+def _read_clock(sandbox: _Sandbox, _: dict[str, Any]) -> Response:
     return JSONResponse({"now": sandbox.clock.now().isoformat(), "running": sandbox.clock.running})
 
 
-def _set_clock(sandbox: CrmSandbox, body: dict[str, Any]) -> Response:
+def _set_clock(sandbox: _Sandbox, body: dict[str, Any]) -> Response:
     clock = sandbox.clock
     if "now" in body:
         now = datetime.fromisoformat(body["now"])
@@ -106,19 +127,19 @@ def _limits(sandbox: CrmSandbox, body: dict[str, Any]) -> Response:
     return JSONResponse({"daily_requests": sandbox.settings.daily_requests, "used": sandbox.used_requests})
 
 
-def _fault(sandbox: CrmSandbox, body: dict[str, Any]) -> Response:
+def _fault(sandbox: _Sandbox, body: dict[str, Any]) -> Response:
     sandbox.faults.append(Fault(**body))
     return JSONResponse({"faults": len(sandbox.faults)})
 
 
-def _forget_faults(sandbox: CrmSandbox, _: dict[str, Any]) -> Response:
+def _forget_faults(sandbox: _Sandbox, _: dict[str, Any]) -> Response:
     sandbox.faults.clear()
     return JSONResponse({"faults": 0})
 
 
-def _requests(sandbox: CrmSandbox, _: dict[str, Any]) -> Response:
+def _requests(sandbox: _Sandbox, _: dict[str, Any]) -> Response:
     return JSONResponse(sandbox.requests)
 
 
-def _ground_truth(sandbox: CrmSandbox, _: dict[str, Any]) -> Response:
+def _ground_truth(sandbox: _Sandbox, _: dict[str, Any]) -> Response:
     return JSONResponse({"world": sandbox.world.name, **sandbox.world.ground_truth})

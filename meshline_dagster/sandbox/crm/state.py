@@ -14,7 +14,7 @@ from meshline_dagster.sandbox.crm.objects import OBJECTS
 from meshline_dagster.sandbox.crm.records import RecordTable, Version, instant_text, stamp_of
 from meshline_dagster.sandbox.crm.world import World
 
-__all__ = ["CrmSandbox", "Fault", "Locator", "SandboxSettings"]
+__all__ = ["CrmSandbox", "Fault", "Locator", "SandboxSettings", "take_fault"]
 
 
 @dataclass(slots=True)
@@ -118,17 +118,7 @@ class CrmSandbox:
 
     def take_fault(self, path: str) -> Fault | None:
         """The fault that this request meets, if any; counts it down."""
-        for fault in self.faults:
-            if fault.path not in path:
-                continue
-            if fault.skip > 0:
-                fault.skip -= 1
-                continue
-            fault.times -= 1
-            if fault.times <= 0:
-                self.faults.remove(fault)
-            return fault
-        return None
+        return take_fault(self.faults, path)
 
     def upsert(self, object_name: str, values: Mapping[str, Any]) -> Version:
         """Add a version now: over the current one if ``Id`` names one, else of a new record.
@@ -172,3 +162,18 @@ class CrmSandbox:
         version = Version(one, stamp, record, purged=purge)
         table.add(version)
         return version
+
+
+def take_fault(faults: list[Fault], path: str) -> Fault | None:
+    """The planned fault that a request meets, if any; counts it down, and forgets it when it is used up."""
+    for fault in faults:
+        if fault.path not in path:
+            continue
+        if fault.skip > 0:
+            fault.skip -= 1
+            continue
+        fault.times -= 1
+        if fault.times <= 0:
+            faults.remove(fault)
+        return fault
+    return None

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-__all__ = ["EPOCH", "Row", "account", "deal", "deal_deleted", "erp_order", "instant", "line", "product"]
+__all__ = ["EPOCH", "Row", "account", "deal", "deal_deleted", "erp_order", "instant", "line", "observed", "product"]
 
 EPOCH = datetime(2026, 3, 2, 9, tzinfo=UTC)
 """When the examples start."""
@@ -34,6 +34,11 @@ def _row(view: str, one: str, at: datetime, values: Mapping[str, Any], *, delete
         "_observed_at": at + timedelta(seconds=30),
     }
     return view, own | dict(values)
+
+
+def observed(view: str, one: str, at: datetime, values: Mapping[str, Any]) -> Row:
+    """A row of any view; one of what was archived is deleted."""
+    return _row(view, one, at, values, deleted=view.endswith("_archived"))
 
 
 def deal(one: str, at: datetime, *, amount: Any = 300, won: bool = True, deleted: bool = False, **values: Any) -> Row:

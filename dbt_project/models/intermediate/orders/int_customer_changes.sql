@@ -1,8 +1,10 @@
 {{ config(materialized='view') }}
 -- Grain: one observation of a customer (source, customer_id, changed_at, row_hash).
--- Why: where the CRMs meet.
-with salesforce as (
+-- Why: where the CRMs meet; what a CRM does not have is null.
+with crms as (
     select * from {{ ref('stg_salesforce__accounts') }}
+    union all by name
+    select * from {{ ref('stg_hubspot__companies') }}
 )
 
 select
@@ -18,4 +20,4 @@ select
     currency,
     billing_address,
     shipping_address
-from salesforce
+from crms

@@ -1,8 +1,11 @@
 {{ config(materialized='view') }}
 -- Grain: one observation of a deal (source, deal_id, changed_at, row_hash).
--- Why: where the CRMs meet: another CRM's staging model is one more branch here, and nothing below knows its name.
-with salesforce as (
+-- Why: where the CRMs meet: another CRM's staging model is one more branch here, what it does not have is null,
+-- and nothing below knows its name.
+with crms as (
     select * from {{ ref('stg_salesforce__opportunities') }}
+    union all by name
+    select * from {{ ref('stg_hubspot__deals') }}
 )
 
 select
@@ -30,4 +33,4 @@ select
     po_number,
     payment_terms,
     cast(null as varchar) as tax_treatment
-from salesforce
+from crms

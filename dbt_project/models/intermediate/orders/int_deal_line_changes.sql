@@ -1,8 +1,10 @@
 {{ config(materialized='view') }}
 -- Grain: one observation of a deal's line (source, line_id, changed_at, row_hash).
 -- Why: where the CRMs meet. A quantity without a unit of measure counts units.
-with salesforce as (
+with crms as (
     select * from {{ ref('stg_salesforce__opportunity_line_items') }}
+    union all by name
+    select * from {{ ref('stg_hubspot__line_items') }}
 )
 
 select
@@ -25,5 +27,5 @@ select
     cast(null as varchar) as charge_type,
     start_date,
     end_date,
-    cast(null as varchar) as billing_frequency
-from salesforce
+    billing_frequency
+from crms

@@ -1,8 +1,10 @@
 {{ config(materialized='view') }}
 -- Grain: one observation of a product (source, product_id, changed_at, row_hash).
--- Why: where the CRMs meet.
-with salesforce as (
+-- Why: where the CRMs meet; what a CRM does not have is null.
+with crms as (
     select * from {{ ref('stg_salesforce__products') }}
+    union all by name
+    select * from {{ ref('stg_hubspot__products') }}
 )
 
 select
@@ -19,4 +21,4 @@ select
     uom,
     list_price,
     currency
-from salesforce
+from crms
