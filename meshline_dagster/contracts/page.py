@@ -15,8 +15,8 @@ _HEAD = ("field", "kind", "required", "unit", "owner", "meaning")
 _KINDS = {DECIMAL: "decimal text", "date": "day", "date-time": "instant"}
 
 _INTRODUCTION = """\
-An event is a row of `marts.canonical_events`, where it has a null in each column of other types, or as JSON an object of its own fields. What one is, by type and version, is one pydantic
-model in `meshline_dagster/core/events/types/`; everything else here is generated from it:
+An event is a row of `marts.canonical_events`, where it has a null in each column of other types, or as JSON an object of its own fields.
+What one is, by type and version, is one pydantic model in `meshline_dagster/core/events/types/`; everything else here is generated from it:
 
 | what | where |
 |---|---|
@@ -27,10 +27,12 @@ model in `meshline_dagster/core/events/types/`; everything else here is generate
 | test vectors: valid, invalid, duplicate, idempotency | `meshline_dagster/contracts/published/vectors/` |
 | this page | `docs/event_contracts.md` |
 
-`meshline contracts generate` writes them, and a test fails while one is out of step. Decimals are text, never JSON numbers, which are binary
-floats; instants have their offset; days have no time zone. What is optional may be null or left out, and a field that the contract does not
-have is refused. A validator of JSON Schema has to assert formats: that February has no 30th stands in no pattern. What is under `meshline_dagster/contracts/published/` is in the wheel
-too, where `importlib.resources` finds it.
+`meshline contracts generate` writes them, and a test fails while one is out of step. What is under `meshline_dagster/contracts/published/` is
+in the wheel too, where `importlib.resources` finds it.
+
+Decimals are text, never JSON numbers, which are binary floats; instants have their offset; days have no time zone. The unit of a number is the
+field that names it, or the unit itself. What is optional may be null or left out, and a field that the contract does not have is refused. A
+validator of JSON Schema has to assert formats: that February has no 30th stands in no pattern.
 
 An event says what the source says, right or wrong: one without currency is a valid event, which is reviewed instead of posted. Whether an
 event may be posted is its disposition.

@@ -153,7 +153,7 @@ class OrderAmendedV1(_OrderV1):
 
 
 class OrderCancelledV1(_OrderV1):
-    """An order is no more: nothing of it is open. Whether it is credited is the ERP writer's affair."""
+    """An order is no more: it is worth nothing and has no lines."""
 
     type: Annotated[Literal["order.cancelled"], TYPE]
     contract_version: Annotated[Literal["1.0.0"], VERSION]
