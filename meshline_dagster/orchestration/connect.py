@@ -20,10 +20,10 @@ from meshline_dagster.crm.salesforce_session import SalesforceSession
 from meshline_dagster.erp.protocol import ErpWriter
 from meshline_dagster.erp.rest import RestErpWriter
 from meshline_dagster.orchestration.configured_settings import ConfiguredDestination
+from meshline_dagster.orchestration.hubspot_settings import HubSpotSource
 from meshline_dagster.orchestration.references import resolve
 from meshline_dagster.orchestration.settings import (
     FileDropSource,
-    HubSpotSource,
     RestDestination,
     SalesforceSource,
     SyncSettings,

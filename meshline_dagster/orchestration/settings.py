@@ -32,6 +32,7 @@ from meshline_dagster.orchestration.hold_settings import (
     FreezeSettings,
     LimitSettings,
 )
+from meshline_dagster.orchestration.hubspot_settings import HubSpotSource
 from meshline_dagster.orchestration.ownership_settings import OwnershipSettings
 from meshline_dagster.orchestration.references import SecretReference
 from meshline_dagster.warehouse.records import BillingTerms, Policy
@@ -42,7 +43,6 @@ __all__ = [
     "FileDropColumn",
     "FileDropObject",
     "FileDropSource",
-    "HubSpotSource",
     "PolicySettings",
     "RestDestination",
     "SalesforceSource",
@@ -74,23 +74,6 @@ class SalesforceSource(_Settings):
     api_version: str = "60.0"
     objects: tuple[str, ...] = ("Account", "Product2", "Opportunity", "OpportunityLineItem")
     deletes: tuple[str, ...] = ()
-
-
-class HubSpotSource(_Settings):
-    """A HubSpot portal, polled over the CRM API v3.
-
-    Attributes:
-        token: a private app's access token, with the scopes to read the objects.
-        objects: what is read; each also tells what was archived of it.
-    """
-
-    type: Literal["hubspot"] = "hubspot"
-    instance: str = Field("hubspot", pattern=r"^[a-z][a-z0-9_]*$", description="Names folders, assets and leases.")
-    base_url: str = "https://api.hubapi.com"
-    token: SecretReference = "env:MESHLINE_HUBSPOT_TOKEN"  # noqa: S105 - names the variable
-    objects: tuple[Literal["companies", "products", "deals", "line_items"], ...] = (
-        *("companies", "products", "deals", "line_items"),
-    )
 
 
 class FileDropColumn(_Settings):

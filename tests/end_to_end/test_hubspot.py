@@ -7,11 +7,12 @@ import httpx
 import pytest
 
 from meshline_dagster.orchestration.connect import feed_specs
+from meshline_dagster.orchestration.hubspot_settings import HubSpotSource
 from meshline_dagster.orchestration.modes import MODE_TAG
 from meshline_dagster.orchestration.partitions import today
 from meshline_dagster.orchestration.poll_sensor import reasons_to_run
 from meshline_dagster.orchestration.resources import MeshlineResource
-from meshline_dagster.orchestration.settings import HubSpotSource, RestDestination, SyncSettings
+from meshline_dagster.orchestration.settings import RestDestination, SyncSettings
 from meshline_dagster.orchestration.sync import build_sync
 from meshline_dagster.sandbox.hubspot import HubSpotSandbox, create_app, hubspot_world
 from meshline_dagster.sandbox.serve import serve
