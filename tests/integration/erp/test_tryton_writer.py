@@ -6,7 +6,6 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-import sqlalchemy
 from pydantic import SecretStr
 
 from meshline_dagster.core.documents import DocumentKind, Outcome
@@ -21,26 +20,8 @@ pytest_plugins = ["tests.integration.erp.tryton_fixtures"]
 pytestmark = [pytest.mark.tryton, pytest.mark.slow]
 
 ORDER = DocumentKind.SALES_ORDER
+BOOKED = date(2017, 4, 3)  # the samples' day: Tryton posts no invoice of a day before that of the last one
 LINES = [("GTX Basic", "2", "550"), ("MG Special", "10", "55")]
-
-
-@pytest.fixture
-def sample():
-    return Sample("USD")
-
-
-@pytest.fixture
-def sql(tryton, company):
-    """Tryton's own tables, to see what the API does not show."""
-    engine = sqlalchemy.create_engine(tryton.postgres.url(company.database), isolation_level="AUTOCOMMIT")
-
-    def execute(statement, **values):
-        with engine.connect() as connection:
-            done = connection.execute(sqlalchemy.text(statement), values)
-            return done.all() if done.returns_rows else []
-
-    yield execute
-    engine.dispose()
 
 
 def invoiced(sql, order):
@@ -192,7 +173,7 @@ def test_what_is_invoiced_already_is_corrected_by_documents_of_its_own(writer, c
         await settle(opened, sample.customer(), first)
         admin.connect(max_in_flight=1, request_timeout=60)
         [sale] = await admin.rows("sale.sale", [["external_id", "=", first.external_id]], ["invoices"])
-        await admin.ask("account.invoice", "write", sale["invoices"], {"invoice_date": date(2017, 4, 30)})
+        await admin.ask("account.invoice", "write", sale["invoices"], {"invoice_date": BOOKED})
         await admin.ask("account.invoice", "post", sale["invoices"])
         await settle(opened, second)
         [sale] = await admin.rows("sale.sale", [["external_id", "=", first.external_id]], ["invoices"])
