@@ -327,6 +327,26 @@ def test_a_price_that_does_not_come_out_is_derived_from_the_amount(writer, sampl
     assert (found.amount, found.lines[0].unit_price) == (Decimal(100), Decimal("33.333333"))
 
 
+def test_what_operators_keep_is_asked_once_and_again_where_a_name_was_not_there(writer, proxy, sample, ask):
+    terms = f"Net {sample.customer().external_id}"
+    orders = [sample.order(number, LINES[:1]) for number in (1, 2)]
+    late = sample.order(3, LINES[:1], payment_terms=terms)
+    kept = [f"model.{name}.search_read" for name in ("account.tax", "account.invoice.payment_term", "product.uom")]
+
+    async def work(opened):
+        await settle(opened, sample.customer(), *orders)
+        once = [proxy.calls.count(call) for call in kept]
+        refused = await post_one(opened, late)
+        added = {"name": terms, "lines": [["create", [{"type": "remainder"}]]]}
+        await asyncio.to_thread(ask, "account.invoice.payment_term", "create", [added])
+        return once, refused, await post_one(opened, late)
+
+    once, refused, taken = run(writer, work)
+    assert once == [1, 1, 1]
+    assert (refused.outcome, refused.field) == (Outcome.REJECTED, "payment_terms")
+    assert taken.outcome is Outcome.CREATED
+
+
 def test_an_ended_session_is_renewed(writer, sample, sql):
     async def work(opened):
         await settle(opened, sample.customer())
