@@ -146,7 +146,7 @@ class TrytonWriter:
         if login.outcome is not None:
             raise login.as_error()
         await self.company()
-        fields = await self._session.ask("sale.sale", "fields_get", [])
+        fields = await self._session.ask("sale.sale", "fields_get", _EXTREF_FIELDS)
         if not set(_EXTREF_FIELDS) <= set(fields):
             raise ConfigError("this Tryton has no external ids on sales: activate the module extref (deploy/tryton)")
 

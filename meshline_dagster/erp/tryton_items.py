@@ -11,9 +11,9 @@ from typing import Any
 
 from meshline_dagster.core.documents import Answer, Document, DocumentKind, ErpDocument
 from meshline_dagster.erp.tryton_made_once import make_missing
-from meshline_dagster.erp.tryton_masters import price_places, units_by_name
+from meshline_dagster.erp.tryton_masters import EACH, price_places, units_by_name
 from meshline_dagster.erp.tryton_rpc import TrytonSession
-from meshline_dagster.erp.tryton_values import EACH, Refusal
+from meshline_dagster.erp.tryton_values import Refusal
 
 __all__ = ["ITEM_FIELDS", "NewItems", "item_from_row", "items_by_code", "post_items"]
 

@@ -1,6 +1,6 @@
 """What sales refer to, looked up by the names that we use: customers, addresses, items, taxes, payment terms, currencies, units.
 
-Nothing is cached between deliveries; what an operator adds in Tryton is there for the next one.
+What operators keep (taxes, terms, currencies, units) is asked once in a delivery, and again where a name was not there: they may have added it.
 """
 
 import json
@@ -12,7 +12,10 @@ from typing import Any
 from meshline_dagster.core.documents import Document
 from meshline_dagster.erp.tryton_rpc import TrytonSession
 
-__all__ = ["Item", "Masters", "Party", "find_parties", "load_masters", "price_places", "units_by_name"]
+__all__ = ["EACH", "Item", "Masters", "Party", "find_parties", "load_masters", "price_places", "units_by_name"]
+
+EACH = frozenset({"", "unit", "units", "each", "ea", "piece", "pcs"})
+"""Words for the unit that the product is sold in."""
 
 _ANY_STATE = {"active_test": False}
 _PARTY_FIELDS = ["code", "name", "write_date", "create_date", "addresses.invoice", "addresses.delivery"]
@@ -63,24 +66,58 @@ class Masters:
         return Decimal(1).scaleb(-self.price_places)
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What operators keep, and seldom change; see :class:`Masters`."""
+
+    taxes: Mapping[str, int]
+    terms: Mapping[str, int]
+    currencies: Mapping[str, int]
+    units: Mapping[str, int]
+    price_places: int
+
+    def lacks(self, payloads: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether an order names what is not here."""
+        lines = [line for payload in payloads for line in payload.get("lines", [])]
+        units = [(line.get("uom") or "").strip().lower() for line in lines]
+        named = (
+            (self.terms, {payload.get("payment_terms") for payload in payloads}),
+            (self.currencies, {payload.get("currency") for payload in payloads}),
+            (self.taxes, {line.get("tax_code") for line in lines}),
+            (self.units, set(units) - EACH),
+        )
+        return any(names - known.keys() - {None, ""} for known, names in named)
+
+
 async def load_masters(session: TrytonSession, documents: Sequence[Document]) -> Masters:
     """Look up what ``documents`` (sales orders) refer to. Raises as :meth:`TrytonSession.ask` does."""
     payloads = [document.payload for document in documents]
     codes = sorted({line["sku"] for payload in payloads for line in payload.get("lines", []) if line.get("sku")})
     items = await session.rows("product.product", [["code", "in", codes], ["salable", "=", True]], _ITEM_FIELDS)
-    own = [["company", "=", session.company], ["parent", "=", None]]
-    taxes = await session.rows("account.tax", own, ["name"])
-    terms = await session.rows("account.invoice.payment_term", [], ["name"])
-    currencies = await session.rows("currency.currency", [], ["code"])
+    kept = await session.once("kept", lambda: _kept(session))
+    if kept.lacks(payloads):
+        session.forget()
+        kept = await session.once("kept", lambda: _kept(session))
     return Masters(
         parties=await find_parties(session, [code for payload in payloads if (code := payload.get("customer"))]),
         items={code: _item(rows[0]) for code, rows in _by("code", items).items() if len(rows) == 1},
-        taxes=_ids("name", taxes),
-        terms=_ids("name", terms),
-        currencies=_ids("code", currencies),
+        taxes=kept.taxes,
+        terms=kept.terms,
+        currencies=kept.currencies,
+        units=kept.units,
+        price_places=kept.price_places,
+        addresses=await _addresses(session, payloads),
+    )
+
+
+async def _kept(session: TrytonSession) -> _Kept:
+    own = [["company", "=", session.company], ["parent", "=", None]]
+    return _Kept(
+        taxes=_ids("name", await session.rows("account.tax", own, ["name"])),
+        terms=_ids("name", await session.rows("account.invoice.payment_term", [], ["name"])),
+        currencies=_ids("code", await session.rows("currency.currency", [], ["code"])),
         units=await units_by_name(session),
         price_places=await price_places(session),
-        addresses=await _addresses(session, payloads),
     )
 
 

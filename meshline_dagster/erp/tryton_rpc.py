@@ -7,8 +7,8 @@ header costs Tryton 7 ms a call, a password 200 ms.
 import asyncio
 import base64
 import itertools
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
@@ -21,6 +21,7 @@ from meshline_dagster.erp.tryton_replies import Reply, no_reply, read_reply
 __all__ = ["TrytonSession"]
 
 _LOGOUT_SECONDS = 5.0
+_T = TypeVar("_T")
 _LOGIN_PARTS = 2  # user id and token; what follows them is for chat
 
 
@@ -45,6 +46,7 @@ class TrytonSession:
         self._numbers = itertools.count(1)
         self._client: HttpClient | None = None
         self._header: str | None = None
+        self._known: dict[str, Any] = {}
         self.company = company
         self.books = asyncio.Lock()
         self.context: Mapping[str, Any] = {"company": company, "language": "en"}
@@ -56,6 +58,7 @@ class TrytonSession:
         """Make the client; no request is sent."""
         if self._client is None:
             self.books = asyncio.Lock()
+            self.forget()
             self._client = HttpClient(
                 self._base_url,
                 headers={"Content-Type": "application/json"},
@@ -123,6 +126,21 @@ class TrytonSession:
         """All records of ``domain``, by id. Raises as :meth:`ask` does."""
         found = await self.ask(model, "search_read", domain, 0, None, [["id", "ASC"]], fields, **context)
         return list(found)
+
+    async def once(self, name: str, ask: Callable[[], Awaitable[_T]]) -> _T:
+        """What ``ask`` gives, asked once while the session is connected: of what operators keep, and seldom change. Raises as ``ask`` does.
+
+        Args:
+            name: of the question; the same everywhere that it is asked.
+        """
+        if name not in self._known:
+            self._known[name] = await ask()
+        found: _T = self._known[name]
+        return found
+
+    def forget(self) -> None:
+        """Let everything be asked again."""
+        self._known.clear()
 
     async def _post(self, header: str | None, method: str, params: list[Any]) -> Reply:
         if self._client is None:

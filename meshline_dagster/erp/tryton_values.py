@@ -11,12 +11,9 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from meshline_dagster.core.money import quantize
-from meshline_dagster.erp.tryton_masters import Item, Masters
+from meshline_dagster.erp.tryton_masters import EACH, Item, Masters
 
-__all__ = ["EACH", "Refusal", "WantedLine", "WantedSale", "wanted_sale"]
-
-EACH = frozenset({"", "unit", "units", "each", "ea", "piece", "pcs"})
-"""Words for the unit that the product is sold in."""
+__all__ = ["Refusal", "WantedLine", "WantedSale", "wanted_sale"]
 
 _ADDRESSES = {"invoice_address": "bill_to", "shipment_address": "ship_to"}
 

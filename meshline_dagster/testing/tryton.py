@@ -2,6 +2,8 @@
 
 Setting a company up takes a minute and a half; its dump is kept in the repository's ``.meshline-cache`` folder until a file of
 ``deploy/tryton`` changes, or the year: the company's books are open for the year in which it was set up.
+
+Its accounts have temporary passwords: Tryton compares those, where it would hash a lasting one for a third of a second at each log-in.
 """
 
 import fcntl
@@ -16,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import sqlalchemy
 from pydantic import SecretStr
 
 from meshline_dagster.core.errors import ConfigError
@@ -33,6 +36,10 @@ __all__ = ["TrytonCompany", "TrytonServer", "skip_reason", "tryton_server"]
 
 _CACHE = VENV.parent / ".meshline-cache"
 _TEMPLATE = "template_company"
+_TEMPORARY_PASSWORDS = """
+    update res_user set password_hash = null, password_reset = :password, password_reset_expire = now() + interval '1 year'
+    where password_hash is not null
+"""
 _USER = "meshline"
 _PASSWORD = "meshline-on-loopback"  # noqa: S105 - of a server that lives for one test
 
@@ -92,6 +99,7 @@ def tryton_server() -> Iterator[TrytonServer]:
     with postgres_server() as postgres, tempfile.TemporaryDirectory(prefix="meshline-tryton-") as folder:
         config = write_config(Path(folder), postgres)
         _restore_template(postgres, config)
+        _give_temporary_passwords(postgres)
         yield TrytonServer(postgres, config)
 
 
@@ -111,6 +119,12 @@ def _restore_template(postgres: PostgresServer, config: Path) -> None:
         unfinished = dump.with_suffix(".unfinished")
         _run([str(postgres.binaries / "pg_dump"), "--format=custom", "--file", str(unfinished), url], os.environ)
         unfinished.replace(dump)
+
+
+def _give_temporary_passwords(postgres: PostgresServer) -> None:
+    engine = sqlalchemy.create_engine(postgres.url(_TEMPLATE), poolclass=sqlalchemy.NullPool)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text(_TEMPORARY_PASSWORDS), {"password": _PASSWORD})
 
 
 def _set_up(config: Path) -> None:

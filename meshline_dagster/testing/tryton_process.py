@@ -7,12 +7,12 @@ import string
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from meshline_dagster.core.errors import ConfigError
 from meshline_dagster.testing.postgres import PostgresServer
-from meshline_dagster.testing.postgres_guard import guarded, stop
+from meshline_dagster.testing.postgres_guard import guarded
 
 __all__ = ["DEPLOY", "VENV", "TrytonProcess", "tryton_environment", "tryton_process", "write_config"]
 
@@ -23,9 +23,9 @@ VENV = _ROOT / ".venv-tryton"
 DEPLOY = _ROOT / "deploy" / "tryton"
 """The set-up script, the catalog, the configuration template and the module ``extref``."""
 
+_GUNICORN = Path(__file__).with_name("tryton_gunicorn.py")
 _LISTENING = re.compile(r"Listening at: (http://127\.0\.0\.1:\d+)")
 _START_SECONDS = 60.0
-_STOP_SECONDS = 15.0
 
 
 def write_config(folder: Path, postgres: PostgresServer) -> Path:
@@ -64,7 +64,8 @@ class TrytonProcess:
         """
         log = self._config.with_name(f"{self._database}.log")
         options = ["--bind", "127.0.0.1:0", "--workers", "1", "--threads", str(self._threads), "--keep-alive", "30"]
-        command = [str(VENV / "bin" / "gunicorn"), *options, "--no-control-socket", "trytond.application:app"]
+        options += ["--config", str(_GUNICORN), "--no-control-socket"]
+        command = [str(VENV / "bin" / "gunicorn"), *options, "trytond.application:app"]
         environment = {
             **tryton_environment(),
             "TRYTOND_CONFIG": str(self._config),
@@ -75,15 +76,13 @@ class TrytonProcess:
         return _await_url(self._guard, log)
 
     def kill(self) -> None:
-        """End all of its processes by SIGKILL, whatever they are doing."""
-        assert self._guard is not None
-        os.killpg(self._guard.pid, signal.SIGKILL)
-        self._guard.wait()
-
-    def stop(self) -> None:
-        """Let it end; nothing happens when it has ended already."""
-        if self._guard is not None:
-            stop(self._guard, _STOP_SECONDS)
+        """End all of its processes by SIGKILL, whatever they are doing; nothing happens when they have ended already."""
+        guard, self._guard = self._guard, None
+        if guard is None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(guard.pid, signal.SIGKILL)
+        guard.wait()
 
 
 @contextmanager
@@ -93,7 +92,7 @@ def tryton_process(config: Path, database: str) -> Iterator[tuple[TrytonProcess,
     try:
         yield process, process.start()
     finally:
-        process.stop()
+        process.kill()  # nobody waits for it: its database is thrown away
 
 
 def _await_url(process: subprocess.Popen[bytes], log: Path) -> str:

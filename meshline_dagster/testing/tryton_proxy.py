@@ -64,6 +64,14 @@ class FaultProxy:
         with self._lock:
             self._plan += [(frozenset({method}), fault) for method, fault in faults]
 
+    def forget(self) -> None:
+        """Forget what was planned, watched and done: the next test begins."""
+        with self._lock:
+            self._plan.clear()
+        self.watch = _look_away
+        self.calls.clear()
+        self.faults.clear()
+
     def next_fault(self, method: str) -> Fault | None:
         """Take the fault of a call that comes in now."""
         with self._lock:

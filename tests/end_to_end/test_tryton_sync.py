@@ -28,6 +28,13 @@ APRIL = SyncSettings(
 )
 
 
+@pytest.fixture(scope="module")
+def company(tryton):
+    """A company of its own: everything that it holds is counted."""
+    with tryton.company() as made:
+        yield made
+
+
 @pytest.fixture
 def world():
     return crm_sales(shared_data("crm_sales"))

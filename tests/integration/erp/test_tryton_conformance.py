@@ -8,8 +8,7 @@ import sqlalchemy
 from pydantic import SecretStr
 
 from meshline_dagster.testing.erp_conformance import ErpWriterConformance
-from meshline_dagster.testing.tryton_proxy import fault_proxy
-from tests.integration.erp.tryton_writers import writer_on
+from tests.integration.erp.tryton_writers import through, writer_on
 
 pytest_plugins = ["tests.integration.erp.tryton_fixtures"]
 pytestmark = [pytest.mark.tryton, pytest.mark.slow]
@@ -22,7 +21,6 @@ LAST_CALLS = (
     "model.product.template.create",
     "model.account.move.record_payments",
 )
-CONSTRAINED = ("sale_sale", "account_invoice", "party_address", "product_template", "account_move")
 
 
 class TrytonControl:
@@ -39,7 +37,7 @@ class TrytonControl:
         if not is_unique:
             self.can |= {"hide_order"}
         self._server, self._direct, self._proxy = server, company, proxy
-        self._company = dataclasses.replace(company, base_url=proxy.base_url)
+        self._company = through(proxy, company)
 
     def writer(self):
         return writer_on(self._company, invoices=True)
@@ -79,33 +77,13 @@ class TrytonControl:
         return found
 
 
-@pytest.fixture(scope="module")
-def lax_company(tryton):
-    """A company without the constraints of ``extref``: it takes a second document with one external id."""
-    with tryton.company() as made:
-        engine = sqlalchemy.create_engine(tryton.postgres.url(made.database), isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            for table in CONSTRAINED:
-                connection.exec_driver_sql(f"alter table {table} drop constraint {table}_external_id_unique")
-        engine.dispose()
-        yield made
-
-
-@pytest.fixture(scope="module")
-def lax_proxy(lax_company):
-    with fault_proxy(lax_company.base_url) as running:
-        yield running
-
-
 class TestTryton(ErpWriterConformance):
     @pytest.fixture
     def control(self, tryton, company, proxy):
-        proxy.lose_next()
         return TrytonControl(tryton, company, proxy, is_unique=True)
 
 
 class TestTrytonWithoutUniqueIds(ErpWriterConformance):
     @pytest.fixture
     def control(self, tryton, lax_company, lax_proxy):
-        lax_proxy.lose_next()
         return TrytonControl(tryton, lax_company, lax_proxy, is_unique=False)

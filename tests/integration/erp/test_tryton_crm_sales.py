@@ -18,7 +18,7 @@ from meshline_dagster.delivery.options import DeliveryOptions, Mode
 from meshline_dagster.delivery.plan import plan
 from meshline_dagster.store.engine import open_store
 from meshline_dagster.testing.erp_control import run
-from tests.integration.erp.tryton_writers import writer_on
+from tests.integration.erp.tryton_writers import through, writer_on
 from tests.shared_data import shared_data
 
 pytest_plugins = ["tests.integration.erp.tryton_fixtures"]
@@ -130,8 +130,7 @@ def test_delivery_posts_each_of_them_once_although_an_answer_is_lost(company, pr
     rows = [*customers_of(deals, "delivered"), *orders]
     touched = sorted({row.entity_key for row in rows})
     plan(store, rows, touched=touched, options=OPTIONS, build_id=None, actor="test", now=datetime.now(UTC))
-    through = dataclasses.replace(company, base_url=proxy.base_url)
-    writer = writer_on(through, batch_size=10, settle_after=timedelta(seconds=1))
+    writer = writer_on(through(proxy, company), batch_size=10, settle_after=timedelta(seconds=1))
     proxy.lose_next(f"model.sale.sale.{call}")
     report = asyncio.run(deliver(store, writer, OPTIONS, actor="run-1"))
     with store.read() as connection:

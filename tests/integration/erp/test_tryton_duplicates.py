@@ -12,8 +12,7 @@ from meshline_dagster.core.duplicates import Doubled, Standing
 from meshline_dagster.delivery.duplicates import settle_duplicates
 from meshline_dagster.delivery.engine import deliver
 from meshline_dagster.testing.erp_control import find_one, post_one, run
-from meshline_dagster.testing.tryton_proxy import fault_proxy
-from tests.integration.erp.tryton_writers import writer_on
+from tests.integration.erp.tryton_writers import through, writer_on
 from tests.integration.test_delivery_duplicates import decide, queue, reversals
 from tests.integration.test_delivery_engine import OPTIONS, customer, order, plan_rows
 
@@ -24,15 +23,13 @@ ORDER = DocumentKind.SALES_ORDER
 LIVE = dataclasses.replace(OPTIONS, destination="tryton")
 
 
-@pytest.fixture(params=["create", "validate_amendment"])
-def scene(request, tryton):
-    """A company that takes an external id twice, and the call of the reversal whose answer will be lost."""
-    with tryton.company() as company, fault_proxy(company.base_url) as proxy:
-        engine = sqlalchemy.create_engine(tryton.postgres.url(company.database), isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.exec_driver_sql("alter table sale_sale drop constraint sale_sale_external_id_unique")
-            yield dataclasses.replace(company, base_url=proxy.base_url), proxy, connection, request.param
-        engine.dispose()
+@pytest.fixture
+def scene(tryton, lax_company, lax_proxy):
+    """A company that takes an external id twice, the proxy before it, and its database."""
+    engine = sqlalchemy.create_engine(tryton.postgres.url(lax_company.database), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        yield through(lax_proxy, lax_company), lax_proxy, connection
+    engine.dispose()
 
 
 def enter_again(company, connection, row):
@@ -55,9 +52,10 @@ def read_back(ops, row, found):
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-def test_the_reversal_of_a_sale_is_settled_by_the_sale_with_that_id(ops, scene):
-    company, proxy, connection, lost = scene
-    row = order(1, sku="GTX Basic")
+@pytest.mark.parametrize(("number", "lost"), [(1, "create"), (2, "validate_amendment")])
+def test_the_reversal_of_a_sale_is_settled_by_the_sale_with_that_id(ops, scene, number, lost):
+    company, proxy, connection = scene
+    row = order(number, sku="GTX Basic")
     plan_rows(ops, [customer(), row], LIVE)
     asyncio.run(deliver(ops, writer_on(company, name="tryton"), LIVE, actor="run"))
     first, second = enter_again(company, connection, row)

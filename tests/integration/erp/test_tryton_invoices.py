@@ -24,23 +24,6 @@ LINES = [("GTX Basic", "2", "550"), ("MG Special", "10", "55")]
 BILLED = dataclasses.replace(OPTIONS, destination="tryton", billing=BillingPolicy())
 
 
-@pytest.fixture
-def sql(tryton, company):
-    engine = sqlalchemy.create_engine(tryton.postgres.url(company.database))
-
-    def ask(statement, **values):
-        with engine.connect() as connection:
-            return connection.execute(sqlalchemy.text(statement), values).all()
-
-    yield ask
-    engine.dispose()
-
-
-@pytest.fixture
-def invoicing(company, proxy):
-    return writer_on(dataclasses.replace(company, base_url=proxy.base_url), invoices=True)
-
-
 @pytest.mark.parametrize(("call", "shown"), [("create", ("partial", "created")), ("post", ("open", "exists"))])
 def test_an_invoice_that_stopped_half_way_is_posted_once(invoicing, proxy, sql, call, shown):
     sample = Sample("USD")

@@ -5,7 +5,6 @@ import dataclasses
 from decimal import Decimal
 
 import pytest
-import sqlalchemy
 
 from meshline_dagster.core.documents import DocumentKind, Outcome
 from meshline_dagster.erp.tryton_items import NewItems
@@ -19,24 +18,6 @@ pytestmark = [pytest.mark.tryton, pytest.mark.slow]
 LINES = [("GTX Basic", "2", "550")]
 ADDRESS, ITEM = DocumentKind.ADDRESS, DocumentKind.ITEM
 CREATED, EXISTS, REJECTED = Outcome.CREATED, Outcome.EXISTS, Outcome.REJECTED
-
-
-@pytest.fixture
-def sample():
-    return Sample("USD")
-
-
-@pytest.fixture
-def sql(tryton, company):
-    engine = sqlalchemy.create_engine(tryton.postgres.url(company.database), isolation_level="AUTOCOMMIT")
-
-    def execute(statement, **values):
-        with engine.connect() as connection:
-            done = connection.execute(sqlalchemy.text(statement), values)
-            return done.all() if done.returns_rows else []
-
-    yield execute
-    engine.dispose()
 
 
 def told(document, **changes):

@@ -5,11 +5,9 @@ import dataclasses
 from decimal import Decimal
 
 import pytest
-import sqlalchemy
 
 from meshline_dagster.core.documents import Outcome
 from meshline_dagster.testing.erp_control import find_one, post_one, run, settle
-from meshline_dagster.testing.erp_documents import Sample
 from tests.integration.erp.tryton_writers import writer_on
 
 pytest_plugins = ["tests.integration.erp.tryton_fixtures"]
@@ -18,29 +16,6 @@ pytestmark = [pytest.mark.tryton, pytest.mark.slow]
 LINES = [("GTX Basic", "2", "10.50"), ("GTX Pro", "1", "0.07")]  # 21.07, and 23.18 with the standard tax
 CREATED, EXISTS, REJECTED, UNKNOWN = Outcome.CREATED, Outcome.EXISTS, Outcome.REJECTED, Outcome.UNKNOWN
 RECORD = "model.account.move.record_payments"
-
-
-@pytest.fixture
-def sample():
-    return Sample("USD")
-
-
-@pytest.fixture
-def sql(tryton, company):
-    engine = sqlalchemy.create_engine(tryton.postgres.url(company.database), isolation_level="AUTOCOMMIT")
-
-    def execute(statement, **values):
-        with engine.connect() as connection:
-            done = connection.execute(sqlalchemy.text(statement), values)
-            return done.all() if done.returns_rows else []
-
-    yield execute
-    engine.dispose()
-
-
-@pytest.fixture
-def booking(company, proxy):
-    return writer_on(dataclasses.replace(company, base_url=proxy.base_url), invoices=True)
 
 
 def paying(sample, number, amount, of=None, **changes):
@@ -69,7 +44,7 @@ def lines_of(sql, payment):
     return [tuple(row) for row in sql(query, id=payment.external_id)]
 
 
-def test_what_is_paid_in_full_is_reconciled_and_the_invoice_is_paid(booking, sample, sql):
+def test_what_is_paid_in_full_is_reconciled_and_the_invoice_is_paid(invoicing, sample, sql):
     invoice, before = invoiced(sample)
     first, rest = paying(sample, 1, "21.07", invoice), paying(sample, 2, "2.11", invoice)
 
@@ -79,14 +54,14 @@ def test_what_is_paid_in_full_is_reconciled_and_the_invoice_is_paid(booking, sam
         await settle(opened, rest)
         return partly, await find_one(opened, invoice)
 
-    partly, [found] = run(booking, work)
+    partly, [found] = run(invoicing, work)
     assert (partly, state_of(sql, invoice)) == ("posted", "paid")
     assert lines_of(sql, first) == [(Decimal("21.07"), True, invoice.external_id)]
     assert lines_of(sql, rest) == [(Decimal("2.11"), True, invoice.external_id)]
     assert (found.status, found.amount) == ("open", Decimal("21.07"))
 
 
-def test_what_is_paid_beyond_the_invoice_stays_to_the_customers_credit(booking, sample, sql):
+def test_what_is_paid_beyond_the_invoice_stays_to_the_customers_credit(invoicing, sample, sql):
     invoice, before = invoiced(sample)
     much, late = paying(sample, 1, "30", invoice), paying(sample, 2, "5", invoice)
 
@@ -94,14 +69,14 @@ def test_what_is_paid_beyond_the_invoice_stays_to_the_customers_credit(booking, 
         await settle(opened, *before, much, late)
         return await find_one(opened, much), await find_one(opened, late)
 
-    [found], [last] = run(booking, work)
+    [found], [last] = run(invoicing, work)
     assert state_of(sql, invoice) == "paid"
     assert lines_of(sql, much) == [(Decimal("23.18"), True, invoice.external_id), (Decimal("6.82"), False, None)]
     assert lines_of(sql, late) == [(Decimal(5), False, None)]
     assert (found.amount, found.pays, last.amount) == (Decimal(30), invoice.external_id, Decimal(5))
 
 
-def test_a_batch_whose_answer_is_lost_is_recorded_once(booking, proxy, sample, sql):
+def test_a_batch_whose_answer_is_lost_is_recorded_once(invoicing, proxy, sample, sql):
     invoice, before = invoiced(sample)
     payments = [paying(sample, number, "10", invoice) for number in (1, 2)]
 
@@ -111,14 +86,14 @@ def test_a_batch_whose_answer_is_lost_is_recorded_once(booking, proxy, sample, s
         lost = await opened.post(payments)
         return lost, await opened.post([*payments, paying(sample, 3, "3.18", invoice)])
 
-    lost, again = run(booking, work)
+    lost, again = run(invoicing, work)
     assert [answer.outcome for answer in lost] == [UNKNOWN, UNKNOWN]
     assert [answer.outcome for answer in again] == [EXISTS, EXISTS, CREATED]
     assert state_of(sql, invoice) == "paid"
     assert sql("select count(*) from account_move where external_id = :id", id=payments[0].external_id) == [(1,)]
 
 
-def test_one_that_is_refused_leaves_nothing_and_the_others_of_its_batch_stand(booking, sample, sql):
+def test_one_that_is_refused_leaves_nothing_and_the_others_of_its_batch_stand(invoicing, sample, sql):
     payments = [
         paying(sample, 1, "1"),
         paying(sample, 2, "2", payment_date="2011-01-01"),
@@ -131,31 +106,31 @@ def test_one_that_is_refused_leaves_nothing_and_the_others_of_its_batch_stand(bo
         await settle(opened, sample.customer())
         return await opened.post(payments)
 
-    answers = run(booking, work)
+    answers = run(invoicing, work)
     assert [answer.outcome for answer in answers] == [CREATED, REJECTED, REJECTED, REJECTED, CREATED]
     assert [answer.field for answer in answers[2:4]] == ["amount", "currency"]
     assert answers[1].message
     assert sql("select id from account_move where external_id = :id", id=payments[1].external_id) == []
 
 
-def test_a_payment_that_is_there_with_another_amount_is_for_a_person(booking, sample):
+def test_a_payment_that_is_there_with_another_amount_is_for_a_person(invoicing, sample):
     payment, other = paying(sample, 1, "10"), paying(sample, 1, "11")
 
     async def work(opened):
         await settle(opened, sample.customer(), payment)
         return await post_one(opened, other), await find_one(opened, payment)
 
-    answer, [found] = run(booking, work)
+    answer, [found] = run(invoicing, work)
     assert (answer.outcome, answer.field, answer.erp_id) == (Outcome.EXISTS_DIFFERENT, "amount", found.erp_id)
 
 
-def test_a_payment_in_another_currency_keeps_its_amount(booking, sample):
+def test_a_payment_in_another_currency_keeps_its_amount(invoicing, sample):
     payment = paying(sample, 1, "12.34", currency="EUR")
 
     async def work(opened):
         return await settle(opened, sample.customer(), payment), await find_one(opened, payment)
 
-    _, [found] = run(booking, work)
+    _, [found] = run(invoicing, work)
     assert (found.amount, found.currency) == (Decimal("12.34"), "EUR")
 
 

@@ -1,6 +1,5 @@
 """One sale of several under one external id, cancelled on a real Tryton by its id: half-done ones, and what no amendment takes back."""
 
-import asyncio
 import dataclasses
 from datetime import date
 
@@ -8,40 +7,16 @@ import pytest
 import sqlalchemy
 
 from meshline_dagster.core.documents import REVERSE, DocumentKind, Outcome
-from meshline_dagster.erp.tryton_rpc import TrytonSession
 from meshline_dagster.testing.erp_control import post_one, run, settle
-from meshline_dagster.testing.erp_documents import Sample
 from meshline_dagster.testing.tryton_proxy import Fault
 
 pytest_plugins = ["tests.integration.erp.tryton_fixtures"]
 pytestmark = [pytest.mark.tryton, pytest.mark.slow]
 
 ORDER = DocumentKind.SALES_ORDER
+BOOKED = date(2017, 4, 3)  # the samples' day: Tryton posts no invoice of a day before that of the last one
 LINES = [("GTX Basic", "2", "550"), ("MG Special", "10", "55")]
 AMENDMENT = "sale.amendment"
-
-
-@pytest.fixture
-def sample():
-    return Sample("USD")
-
-
-@pytest.fixture
-def ask(company):
-    """Calls of Tryton's administrator, who bypasses the proxy."""
-
-    def ask(model, method, *params):
-        async def inside():
-            session = TrytonSession(company.base_url, company.database, "admin", company.password, 1)
-            session.connect(max_in_flight=1, request_timeout=60)
-            try:
-                return await session.ask(model, method, *params)
-            finally:
-                await session.aclose()
-
-        return asyncio.run(inside())
-
-    return ask
 
 
 def reversal(order, erp_id):
@@ -131,7 +106,7 @@ def test_an_invoice_in_the_books_is_for_a_person_to_credit(writer, sample, ask):
     order = sample.order(1, LINES)
     erp_id = ordered(writer, sample, order)
     [sale] = ask("sale.sale", "read", [int(erp_id)], ["invoices"])
-    ask("account.invoice", "write", sale["invoices"], {"invoice_date": date(2017, 4, 30)})
+    ask("account.invoice", "write", sale["invoices"], {"invoice_date": BOOKED})
     ask("account.invoice", "post", sale["invoices"])
     answer, shown = reverse_and_show(writer, reversal(order, erp_id))
     assert (answer.outcome, answer.field, shown.status) == (Outcome.REJECTED, "status", "open")

@@ -6,7 +6,6 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-import sqlalchemy
 from pydantic import SecretStr
 
 from meshline_dagster.core.documents import DocumentKind, Outcome
@@ -21,26 +20,8 @@ pytest_plugins = ["tests.integration.erp.tryton_fixtures"]
 pytestmark = [pytest.mark.tryton, pytest.mark.slow]
 
 ORDER = DocumentKind.SALES_ORDER
+BOOKED = date(2017, 4, 3)  # the samples' day: Tryton posts no invoice of a day before that of the last one
 LINES = [("GTX Basic", "2", "550"), ("MG Special", "10", "55")]
-
-
-@pytest.fixture
-def sample():
-    return Sample("USD")
-
-
-@pytest.fixture
-def sql(tryton, company):
-    """Tryton's own tables, to see what the API does not show."""
-    engine = sqlalchemy.create_engine(tryton.postgres.url(company.database), isolation_level="AUTOCOMMIT")
-
-    def execute(statement, **values):
-        with engine.connect() as connection:
-            done = connection.execute(sqlalchemy.text(statement), values)
-            return done.all() if done.returns_rows else []
-
-    yield execute
-    engine.dispose()
 
 
 def invoiced(sql, order):
@@ -192,7 +173,7 @@ def test_what_is_invoiced_already_is_corrected_by_documents_of_its_own(writer, c
         await settle(opened, sample.customer(), first)
         admin.connect(max_in_flight=1, request_timeout=60)
         [sale] = await admin.rows("sale.sale", [["external_id", "=", first.external_id]], ["invoices"])
-        await admin.ask("account.invoice", "write", sale["invoices"], {"invoice_date": date(2017, 4, 30)})
+        await admin.ask("account.invoice", "write", sale["invoices"], {"invoice_date": BOOKED})
         await admin.ask("account.invoice", "post", sale["invoices"])
         await settle(opened, second)
         [sale] = await admin.rows("sale.sale", [["external_id", "=", first.external_id]], ["invoices"])
@@ -344,6 +325,26 @@ def test_a_price_that_does_not_come_out_is_derived_from_the_amount(writer, sampl
 
     [found] = run(writer, work)
     assert (found.amount, found.lines[0].unit_price) == (Decimal(100), Decimal("33.333333"))
+
+
+def test_what_operators_keep_is_asked_once_and_again_where_a_name_was_not_there(writer, proxy, sample, ask):
+    terms = f"Net {sample.customer().external_id}"
+    orders = [sample.order(number, LINES[:1]) for number in (1, 2)]
+    late = sample.order(3, LINES[:1], payment_terms=terms)
+    kept = [f"model.{name}.search_read" for name in ("account.tax", "account.invoice.payment_term", "product.uom")]
+
+    async def work(opened):
+        await settle(opened, sample.customer(), *orders)
+        once = [proxy.calls.count(call) for call in kept]
+        refused = await post_one(opened, late)
+        added = {"name": terms, "lines": [["create", [{"type": "remainder"}]]]}
+        await asyncio.to_thread(ask, "account.invoice.payment_term", "create", [added])
+        return once, refused, await post_one(opened, late)
+
+    once, refused, taken = run(writer, work)
+    assert once == [1, 1, 1]
+    assert (refused.outcome, refused.field) == (Outcome.REJECTED, "payment_terms")
+    assert taken.outcome is Outcome.CREATED
 
 
 def test_an_ended_session_is_renewed(writer, sample, sql):
