@@ -8,13 +8,14 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import socket
 import stat
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class PostgresServer:
         settings = (f"listen_addresses={_HOST}", f"port={port}", "unix_socket_directories=", *_SETTINGS, *more)
         options = [part for setting in settings for part in ("-c", setting)]
         self._command = [str(binaries / "postgres"), "-D", str(data), *options]
-        self._log, self._identity = data.parent / f"server-{port}.log", identity
+        self._data, self._log, self._identity = data, data.parent / f"server-{port}.log", identity
         self._guard: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -69,6 +70,12 @@ class PostgresServer:
         if self._guard is not None:
             stop(self._guard, _STOP_SECONDS)
             self._guard = None
+
+    def discard(self) -> None:
+        """End it at once, and write nothing down any more: its data go away, too."""
+        with suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(int((self._data / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+        self.stop()
 
     def url(self, database: str = "postgres", *, scheme: str = "postgresql") -> str:
         """The address of ``database``, e.g. ``postgresql://postgres@127.0.0.1:40123/orders``."""
@@ -124,7 +131,7 @@ def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
         try:
             yield server
         finally:
-            server.stop()
+            server.discard()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
