@@ -24,7 +24,9 @@ _PASSING = frozenset({"destination_unavailable", "backlog_waits", "too_many_reve
 
 _READ_BACK = {DocumentKind.SALES_ORDER, *ACCOUNTING_KINDS}
 _STOPPING = frozenset({"rejected", "restatement_candidate"})
-"""Exceptions of an order whose newest state is not settled: until it is, its milestones are nobody's concern."""
+"""Exceptions of an order whose newest state is not settled: until it is, nobody looks at its milestones again."""
+
+_OF_MILESTONES = frozenset({"milestones_missing", "milestones_not_whole"})
 
 _BLOCKING = frozenset({"attempts_used_up", CHANGED, "duplicate_in_erp"})
 
@@ -152,7 +154,8 @@ def _undecided(account: Account, parts: Parts | None) -> str | None:
 def _entity(
     entity: EntityTruth, there: list[Held], codes: set[str], truth: Truth, causes: _Causes
 ) -> Iterator[Violation]:
-    for code in codes:
+    is_stopped = bool(codes & _STOPPING) or entity.entity_key in truth.forged
+    for code in codes - (_OF_MILESTONES if is_stopped else frozenset()):
         if not _has_cause(code, entity, truth, causes):
             yield Violation("needless exception", entity.external_id, f"{code} without a cause")
     if (entity.entity_key in truth.forged and codes) or (entity.customer is None and len(there) == 1):
