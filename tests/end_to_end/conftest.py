@@ -42,6 +42,9 @@ class Place:
     def __init__(self, home, crm, erp_url, world, instance):
         self.home, self.crm, self.erp_url, self.world, self.instance = home, crm, erp_url, world, instance
         self.definitions = cache(reference_location)
+        self.http = httpx.Client(
+            timeout=60
+        )  # one for all: tests ask again and again, and to make one takes longer than to ask
 
     def run(self, job="crm_to_erp_sync", *, mode="poll", days=None, ops=None):
         """Run a job of the reference code location in this process; a poll unless told otherwise."""
@@ -94,7 +97,7 @@ class Place:
 
     def oracle(self):
         """What the ERP itself says that it holds."""
-        return httpx.get(f"{self.erp_url}/control/oracle", timeout=60).json()
+        return self.http.get(f"{self.erp_url}/control/oracle").json()
 
     def orders(self):
         return self.oracle()["orders"]
@@ -140,4 +143,6 @@ def place(tmp_path, monkeypatch, parsed, world, dagster_storage):
         monkeypatch.setenv("MESHLINE_ERP_URL", erp_url)
         monkeypatch.setenv("MESHLINE_ERP_TOKEN", "sandbox")
         with dg.DagsterInstance.ephemeral() as instance:
-            yield Place(home, crm, erp_url, world, instance if dagster_storage == "memory" else None)
+            place = Place(home, crm, erp_url, world, instance if dagster_storage == "memory" else None)
+            with place.http:
+                yield place
