@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.pool import QueuePool
@@ -28,6 +28,8 @@ _NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smbfs", "smb3", "9p", "fuse.sshfs", "ceph", "glusterfs", "lustre"}
 )
 _MIGRATION_LOCK = 7_357_001
+_MIGRATIONS = Path(__file__).with_name("migrations")
+_VERSIONS = "meshline_schema_version"
 # a connection that broke or could not be made has no code; the classes: the connection failed, the server shuts down or starts
 _CODES_OF_ABSENCE = ("08", "57P")
 
@@ -185,14 +187,25 @@ def _refuse_network_file_system(folder: Path) -> None:
 
 
 def _migrate(store: Store) -> None:
-    """Run the migrations once, even when several processes start together."""
+    """Run the migrations once, even when several processes start together; where the newest has run, alembic is not even loaded."""
+    if _is_newest(store):
+        return
     from alembic import command  # noqa: PLC0415 - slow to import, and the process that writes the ledger never migrates
     from alembic.config import Config  # noqa: PLC0415 - as above
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    config.set_main_option("script_location", str(_MIGRATIONS))
     with store.write() as connection:
         if not store.is_sqlite:
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _is_newest(store: Store) -> bool:
+    """Whether the schema is what the newest migration leaves, by its number."""
+    newest = max(path.name.split("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
+    with store.read() as connection:
+        if not inspect(connection).has_table(_VERSIONS):
+            return False
+        return connection.exec_driver_sql(f"SELECT version_num FROM {_VERSIONS}").scalars().all() == [newest]  # noqa: S608 - a fixed name

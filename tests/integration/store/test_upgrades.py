@@ -40,3 +40,22 @@ def test_what_waited_for_one_master_waits_for_a_list_of_one_after_the_upgrade(ne
             "'{}', 'f', 0, 'planned', 0, 'derived', '2026-01-01', '2026-01-01', NULL)"
         )
     store.close()
+
+
+def test_a_store_that_is_up_to_date_is_opened_without_alembic_and_an_older_one_with_it(new_store_url, monkeypatch):
+    asked = []
+    upgrade = command.upgrade
+    monkeypatch.setattr(command, "upgrade", lambda config, to: asked.append(to) or upgrade(config, to))
+    for _ in range(2):
+        open_store(new_store_url).close()
+    assert asked == ["head"]
+    store = open_store(new_store_url, migrate=False)
+    with store.write() as connection:
+        connection.exec_driver_sql("DROP TABLE milestone")
+        connection.exec_driver_sql("UPDATE meshline_schema_version SET version_num = '0016'")
+    store.close()
+    store = open_store(new_store_url)
+    with store.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM milestone").scalar_one() == 0
+    store.close()
+    assert asked == ["head", "head"]
