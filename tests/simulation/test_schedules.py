@@ -105,3 +105,10 @@ def cancelled_during_an_amendment(schedule):
         shards=1,
         commit_seconds=0.0,
     )
+
+
+def test_a_process_that_stood_still_and_was_then_spared_counts_as_disturbed():
+    """What it meant to send may have used an attempt up, though no request of it was struck."""
+    outcome = run_schedule(draw_schedule(452, Profile.IDEMPOTENT))
+    assert (outcome.pauses, outcome.kills) == (1, 0)
+    assert outcome.failures == []

@@ -71,6 +71,7 @@ class Process:
         tell: told what happens to it, for the trace.
 
     Attributes:
+        has_paused: it has stood still, whatever came after that.
         struck: the points at which it was interrupted; reached: all that it has come to.
         transaction: the connection with its open transaction, which its death rolls back.
         for_child: what happens to its child instead; None: nothing drawn for this one.
@@ -83,6 +84,7 @@ class Process:
         self.state = State.RUNNING
         self.tasks: list[asyncio.Task[Any]] = []
         self.struck: tuple[str, ...] = ()
+        self.has_paused = False
         self.reached: set[str] = set()
         self.transaction: _Closable | None = None
         self.on_end: Callable[[], object] = lambda: None
@@ -188,6 +190,7 @@ class Process:
         where = (self.struck or points or ("an await of the writer",))[-1]
         self.struck, self.state, self._pause_next = self.struck or points, State.PAUSED, False
         self._tell(f"{self.name} is paused for {self._interruption.pause:.1f} s at {where}")
+        self.has_paused = True
         self._loop.outside_later(self._interruption.pause, self._resume)
 
     def _resume(self) -> None:

@@ -289,7 +289,7 @@ class _Simulation:
         if process.state is State.DEAD:
             self.outcome.kills += 1
             self.outcome.crashed.update(process.struck)
-        elif process.struck:
+        elif process.struck or process.has_paused:
             self.outcome.pauses += 1
             self.outcome.paused.update(process.struck)
 
