@@ -32,6 +32,7 @@ from meshline_dagster.delivery.session import DeliveryReport, Session, utc_now
 from meshline_dagster.delivery.shards import ShardLeases
 from meshline_dagster.delivery.slots import Slots
 from meshline_dagster.delivery.units import Units, Way
+from meshline_dagster.erp.deadline import within
 from meshline_dagster.erp.protocol import ErpWriter
 from meshline_dagster.store.approvals import waiting_count
 from meshline_dagster.store.backlogs import backlog_key
@@ -112,7 +113,7 @@ async def deliver(
 async def _connect(writer: ErpWriter) -> str:
     """Open the writer and ask for its company. Raises ``TransientError`` also when the answer takes too long, or drips in for ever."""
     try:
-        async with asyncio.timeout(2 * writer.capabilities.request_timeout):
+        async with within(2 * writer.capabilities.request_timeout):
             await writer.open()
             return await writer.company()
     except TimeoutError as error:

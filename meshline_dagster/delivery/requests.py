@@ -1,6 +1,5 @@
 """One request, or one look-up, from intent to outcome."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -25,6 +24,7 @@ from meshline_dagster.delivery.session import Session
 from meshline_dagster.delivery.shards import ShardLeases
 from meshline_dagster.delivery.slots import Slots
 from meshline_dagster.delivery.wanted import document_of, forgery, matched, needless, previous_of, refusal
+from meshline_dagster.erp.deadline import within
 from meshline_dagster.store.ledger_writes import Attempt
 from meshline_dagster.store.postings import Posting, is_in_erp
 
@@ -166,7 +166,7 @@ class Requests:
         await self._pace.turn()
         if self._pace.is_delayed:
             return None
-        async with asyncio.timeout(self._timeout):
+        async with within(self._timeout):
             if rows[0].operation == REVERSE:
                 return await find_reversed(self._writer, rows)
             return await self._writer.find(rows[0].document_kind, [row.external_id for row in rows])
@@ -244,7 +244,7 @@ class Requests:
             text = f"{self._writer.name} does not declare that it can {' or '.join(sorted(undeclared))} a {kind.value}"
             return [Answer(Outcome.REJECTED, message=text, field="operation")] * len(documents)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with within(self._timeout):
                 if documents[0].operation == REVERSE:
                     answers = await reverse(self._writer, documents)
                 else:

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-
-from yarl import URL
+from urllib.parse import urljoin
 
 from meshline_dagster.core.documents import Answer, Outcome
 from meshline_dagster.core.errors import AuthError, ConfigError, MeshlineError, SourceError, TransientError
@@ -115,7 +114,7 @@ class Session:
         Raises:
             SourceError: the link leads elsewhere.
         """
-        target = str(URL(self._base_url + path).join(URL(link)))
+        target = urljoin(self._base_url + path, link)
         if not target.startswith(f"{self._base_url}/"):
             raise SourceError(
                 f"the ERP's next page is at {link}, which is not below {self._base_url}: correct base_url"

@@ -4,7 +4,7 @@ Over reqwest, whose connections live in a thread that does not hold Python's loc
 over aiohttp, and answers do not wait for each other (`docs/decisions/0010-requests-go-over-reqwest.md`).
 """
 
-import os
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,9 +12,12 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import certifi
 import orjson
 from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import DetailedPyreqwestError, PyreqwestError
+from pyreqwest.exceptions import BuilderError, DetailedPyreqwestError, PyreqwestError
+
+from meshline_dagster.erp.deadline import seconds_left
 
 __all__ = ["NETWORK_ERRORS", "HttpClient", "NoAnswerError", "Response", "was_surely_not_sent"]
 
@@ -36,6 +39,8 @@ NETWORK_ERRORS = (NoAnswerError, OSError, TimeoutError)
 
 _IDLE = timedelta(seconds=4)
 """Shorter than what servers grant (uvicorn 5, Apache 5), so that a request seldom meets a connection that was just closed."""
+
+_MAY_HAVE_A_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 _NO_CONNECTION = "client error (Connect)"
 """How reqwest says that there was no connection to send anything over. The library's own classes do not tell: its ``ConnectError`` is also
@@ -68,13 +73,16 @@ _STATUSES = frozenset(HTTPStatus)
 class HttpClient:
     """Requests in, whole answers out, for one event loop; close it with ``aclose``.
 
-    It follows no redirects, keeps no cookies, knows no proxies and retries nothing that was sent.
+    It follows no redirects, keeps no cookies, knows no proxies and retries nothing that was sent. A request that is cancelled goes on in
+    reqwest's hands, so each has an end of its own: that of the call that it belongs to (:func:`~meshline_dagster.erp.deadline.within`).
+    For the same reason requests wait for their turn here, where cancelling ends them, and not in reqwest.
 
     Args:
         base_url: where paths are joined to.
         headers: sent with each request.
-        max_in_flight: how many connections it may open.
-        request_timeout: seconds without a byte of the answer. connect_timeout: seconds until a connection must stand.
+        max_in_flight: how many requests are sent at once.
+        request_timeout: seconds without a byte of the answer; of a request that may change something, also seconds in all.
+        connect_timeout: seconds until a connection must stand.
     """
 
     def __init__(
@@ -87,21 +95,10 @@ class HttpClient:
         connect_timeout: float = 5.0,
     ) -> None:
         self._base_url = base_url.rstrip("/")
-        self._headers = dict(headers)
-        builder = (
-            ClientBuilder()
-            .user_agent("meshline")
-            .http1_only()
-            .no_proxy()
-            .follow_redirects(False)
-            .max_connections(max_in_flight)
-            .pool_idle_timeout(_IDLE)
-            .connect_timeout(timedelta(seconds=connect_timeout))
-            .read_timeout(timedelta(seconds=request_timeout))
-        )
-        if own := os.environ.get("SSL_CERT_FILE"):
-            builder = builder.add_root_certificate_pem(Path(own).read_bytes())
-        self._client: Client = builder.build()
+        self._headers = _lowered(headers)
+        self._request_timeout = request_timeout
+        self._turns = asyncio.Semaphore(max_in_flight)
+        self._client = _client(connect_timeout, request_timeout)
 
     async def request(
         self,
@@ -119,22 +116,32 @@ class HttpClient:
         Args:
             timeout: seconds until it is given up, whatever came.
         """
-        sent = self._client.request(method, self._base_url + path).headers({**self._headers, **(headers or {})})
+        named = {**self._headers, **_lowered(headers or {})}
         if json is not None:
-            sent = sent.header("Content-Type", "application/json")
-            content = orjson.dumps(json)
-        if content is not None:
-            sent = sent.body_bytes(content)
-        if params:
-            sent = sent.query(params)
-        if timeout is not None:
-            sent = sent.timeout(timedelta(seconds=timeout))
-        try:
-            answer = await sent.build().send()
-            body = await answer.bytes()
-        except PyreqwestError as error:
-            raise _no_answer(error) from error
+            named["content-type"], content = "application/json", orjson.dumps(json)
+        if not content and method in _MAY_HAVE_A_BODY:
+            named["content-length"] = "0"
+        async with self._turns:
+            limit = self._limit(method, timeout)
+            if limit is not None and limit <= 0:
+                raise NoAnswerError("there was no time left to send it", is_surely_unsent=True)
+            sent = self._client.request(method, self._base_url + path).headers(named)
+            if content:
+                sent = sent.body_bytes(content)
+            if params:
+                sent = sent.query(params)
+            if limit is not None:
+                sent = sent.timeout(timedelta(seconds=limit))
+            try:
+                answer = await sent.build().send()
+                body = await answer.bytes()
+            except PyreqwestError as error:
+                raise _no_answer(error) from error
         return Response(answer.status, answer.headers, bytes(body))
+
+    def _limit(self, method: str, given: float | None) -> float | None:
+        own = None if method == "GET" else self._request_timeout
+        return min((one for one in (given or own, seconds_left()) if one is not None), default=None)
 
     async def get(self, path: str, **sent: Any) -> Response:
         """See :meth:`request`."""
@@ -155,6 +162,32 @@ def was_surely_not_sent(error: BaseException) -> bool:
     A connection that broke later may have carried the request.
     """
     return isinstance(error, NoAnswerError) and error.is_surely_unsent
+
+
+def _client(connect_timeout: float, request_timeout: float) -> Client:
+    """With the system's certificates (or those that ``SSL_CERT_FILE`` names), and with certifi's where it has none."""
+
+    def builder() -> ClientBuilder:
+        return (
+            ClientBuilder()
+            .user_agent("meshline")
+            .http1_only()
+            .no_proxy()
+            .follow_redirects(False)
+            .pool_idle_timeout(_IDLE)
+            .connect_timeout(timedelta(seconds=connect_timeout))
+            .read_timeout(timedelta(seconds=request_timeout))
+        )
+
+    try:
+        return builder().build()
+    except BuilderError:
+        return builder().add_root_certificate_pem(Path(certifi.where()).read_bytes()).build()
+
+
+def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers by names that replace each other whatever their case."""
+    return {name.lower(): value for name, value in headers.items()}
 
 
 def _no_answer(error: PyreqwestError) -> NoAnswerError:

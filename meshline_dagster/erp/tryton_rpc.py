@@ -21,6 +21,7 @@ from meshline_dagster.erp.tryton_replies import Reply, no_reply, read_reply
 __all__ = ["TrytonSession"]
 
 _LOGOUT_SECONDS = 5.0
+_KNOWN_SECONDS = 60.0
 _T = TypeVar("_T")
 _LOGIN_PARTS = 2  # user id and token; what follows them is for chat
 
@@ -46,7 +47,7 @@ class TrytonSession:
         self._numbers = itertools.count(1)
         self._client: HttpClient | None = None
         self._header: str | None = None
-        self._known: dict[str, Any] = {}
+        self._known: dict[str, tuple[float, Any]] = {}
         self.company = company
         self.books = asyncio.Lock()
         self.context: Mapping[str, Any] = {"company": company, "language": "en"}
@@ -128,14 +129,15 @@ class TrytonSession:
         return list(found)
 
     async def once(self, name: str, ask: Callable[[], Awaitable[_T]]) -> _T:
-        """What ``ask`` gives, asked once while the session is connected: of what operators keep, and seldom change. Raises as ``ask`` does.
+        """What ``ask`` gives, asked once a minute at most: of what operators keep, and seldom change. Raises as ``ask`` does.
 
         Args:
             name: of the question; the same everywhere that it is asked.
         """
-        if name not in self._known:
-            self._known[name] = await ask()
-        found: _T = self._known[name]
+        now = asyncio.get_running_loop().time()
+        if name not in self._known or now - self._known[name][0] > _KNOWN_SECONDS:
+            self._known[name] = now, await ask()
+        found: _T = self._known[name][1]
         return found
 
     def forget(self) -> None:

@@ -21,7 +21,7 @@ from meshline_dagster.warehouse.dbt import run_dbt
 __all__ = ["DbtStep"]
 
 _KEPT = "a view, as the last full build wrote it"
-_RESULTS = frozenset({"LogModelResult", "LogTestResult"})
+_RESULTS = frozenset({"LogModelResult", "LogTestResult", "LogSeedResult", "LogSnapshotResult"})
 """What dbt says of the outcome of a node; of a command's hundreds of events, the others say nothing to Dagster."""
 
 

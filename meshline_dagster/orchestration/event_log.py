@@ -41,17 +41,20 @@ class LocalEventLogStorage(SqliteEventLogStorage):
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
         """Store events of one run; those of assets in two transactions, one in the run's file and one in the index."""
         of_assets = [event for event in events if event.dagster_event_type in ASSET_EVENTS]
+        if of_assets:
+            self._store_of_assets(of_assets)
         for event in events:
             if event.dagster_event_type not in ASSET_EVENTS:
                 self.store_event(event)
-        if not of_assets:
-            return
-        rows = [self._event_to_row(event) for event in of_assets]
-        with self.run_connection(of_assets[0].run_id) as connection:
-            connection.execute(_EVENTS.insert(), rows)
-        last = {event.get_dagster_event().asset_key: place for place, event in enumerate(of_assets)}
+
+    def _store_of_assets(self, events: Sequence[dg.EventLogEntry]) -> None:
+        """The index first: where that cannot be written, nothing is, and Dagster stores them one by one."""
+        rows = [self._event_to_row(event) for event in events]
+        last = {event.get_dagster_event().asset_key: place for place, event in enumerate(events)}
         with self.index_transaction() as connection:
             ids = list(connection.execute(_WITH_IDS, rows).scalars())
-            self._store_asset_event_tags(connection, of_assets, ids)
+            self._store_asset_event_tags(connection, events, ids)
             for place in last.values():
-                self._store_asset_event(connection, of_assets[place], ids[place])
+                self._store_asset_event(connection, events[place], ids[place])
+        with self.run_connection(events[0].run_id) as connection:
+            connection.execute(_EVENTS.insert(), rows)

@@ -138,8 +138,8 @@ def _position(node: Any) -> _Position:
 
 
 def _is_deadline(node: ast.expr) -> bool:
-    """``asyncio.timeout(...)``: entering and leaving it never waits."""
-    return isinstance(node, ast.Call) and ast.unparse(node.func) == "asyncio.timeout"
+    """``asyncio.timeout(...)`` or ``within(...)``: entering and leaving it never waits."""
+    return isinstance(node, ast.Call) and ast.unparse(node.func) in {"asyncio.timeout", "within"}
 
 
 def _is_write(node: ast.AST) -> TypeGuard[ast.Call]:
