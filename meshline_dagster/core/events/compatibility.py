@@ -95,8 +95,10 @@ def _record(path: str, old: Schema, new: Schema, *, skipped: frozenset[str] = fr
         if name not in before:
             yield Change(_at(path, name), *_added(needed=needed))
             continue
-        if needed != _needed(old, name):
-            yield Change(_at(path, name), *_need(needed=needed))
+        could_lack = not _needed(old, name)
+        if needed is could_lack:
+            yield Change(_at(path, name), *_need(needed=needed, was_nullable=is_nullable(before[name])))
+        yield from _null(_at(path, name), before[name], schema, could_lack=could_lack)
         yield from _field(_at(path, name), before[name], schema)
     yield from _said(path, old, new, without=frozenset({"$id", "$schema"}))
 
@@ -185,14 +187,29 @@ def _added(*, needed: bool) -> tuple[Level, str]:
     return (Level.MAJOR, "added and required; older events lack it") if needed else (Level.MINOR, "added, optional")
 
 
-def _need(*, needed: bool) -> tuple[Level, str]:
+def _need(*, needed: bool, was_nullable: bool) -> tuple[Level, str]:
     if needed:
         return Level.MAJOR, "newly required; older events may lack it"
+    if was_nullable:
+        return Level.MINOR, "may be missing now; a reader knows it as null"
     return Level.MAJOR, "may be missing now; a reader may rely on it"
 
 
+def _null(path: str, old: Schema, new: Schema, *, could_lack: bool) -> Iterator[Change]:
+    """Whether a value may be null, apart from whether it may be left out."""
+    if is_nullable(old) == is_nullable(new):
+        return
+    if is_nullable(old):
+        yield Change(path, Level.MAJOR, "may be null no more; older events may have it so")
+    elif could_lack:
+        yield Change(path, Level.MINOR, "may be null now; a reader knows it as missing")
+    else:
+        yield Change(path, Level.MAJOR, "may be null now; a reader may rely on a value")
+
+
 def _needed(schema: Schema, name: str) -> bool:
-    return name in schema.get("required", ()) and not is_nullable(schema["properties"][name])
+    """Whether a field may not be left out; it may be null all the same."""
+    return name in schema.get("required", ())
 
 
 def _allowed(schema: Schema) -> list[Any] | None:
