@@ -146,9 +146,9 @@ CASES = {
         "currency: narrowed to the form ^[A-Z]{3}$",
     ),
     "form, gone": (
-        lambda f, r, n: f["id"].pop("pattern"),
-        Level.MINOR,
-        "id: may have another form than ^[0-9a-f]{64}$",
+        lambda f, r, n: f["entity_key"].pop("pattern"),
+        Level.MAJOR,
+        "entity_key: may have another form than ^",
     ),
     "another form": (lambda f, r, n: f["id"].update(pattern="^[0-9]+$"), Level.MAJOR, "id: its form was"),
     "bound, new": (
@@ -217,6 +217,44 @@ def test_a_model_whose_optional_field_loses_its_default_is_breaking(tmp_path):
     (tmp_path / "order.created@1.0.0.json").write_text(json.dumps(CREATED))
     [said] = violations(tmp_path, contracts_of([OrderCreatedV1, OrderCreatedDemanding]))
     assert "the change is major: po_number: newly required; older events may lack it" in said
+
+
+TAGS = {"type": "array", "items": {"type": "string", "enum": ["a", "b"]}}
+
+
+@pytest.mark.parametrize(
+    ("items", "level", "said"),
+    [
+        ({"type": "integer"}, Level.MAJOR, "tags[]: retyped from string to integer"),
+        ({"type": "object", "properties": {}}, Level.MAJOR, "tags[]: retyped from string to object"),
+        ({}, Level.MAJOR, "tags[]: retyped from string to anything"),
+        ({"type": "string"}, Level.MAJOR, "tags[]: may be anything now; a reader knows a, b"),
+        ({"type": "string", "enum": ["a"]}, Level.MAJOR, "tags[]: narrowed: b is no value any more"),
+        ({"type": "string", "enum": ["a", "b", "c"]}, Level.MINOR, "tags[]: widened: c is a value too"),
+        ({"type": ["string", "null"], "enum": ["a", "b", None]}, Level.MAJOR, "tags[]: may be null now"),
+        ({**TAGS["items"], "description": "A tag."}, Level.PATCH, "tags[]: other words: description"),
+    ],
+)
+def test_the_values_in_a_list_are_compared_as_a_field_is(items, level, said):
+    tagged, other = (altered(lambda f, _, __, one=one: f.update(tags=one)) for one in (TAGS, {**TAGS, "items": items}))
+    [found] = changes(tagged, other)
+    assert (found.level, str(found).startswith(said)) == (level, True), str(found)
+    assert changes(tagged, tagged) == []
+
+
+def test_a_form_that_says_no_more_than_the_bounds_is_compared_by_them():
+    cancelled = contract("order.cancelled", "1.0.0").schema["properties"]["amount"]
+    nothing = altered(lambda f, _, __: f["amount"].update({**cancelled, "type": f["amount"]["type"]}))
+    assert {(one.level, one.what.partition(":")[0]) for one in changes(nothing, CREATED)} >= {(Level.MINOR, "widened")}
+    assert level_of(changes(nothing, CREATED)) is Level.MINOR
+
+    def bounded(form):
+        return altered(lambda f, _, __: f["amount"].update({"x-minimum": "0", "pattern": form}))
+
+    plain = CREATED["properties"]["amount"]["pattern"]
+    assert [str(one) for one in changes(bounded(plain), bounded("^[0-9]{1,3}$"))] == [
+        f"amount: its form was {plain} and is ^[0-9]{{1,3}}$; whether that is wider cannot be told"
+    ]
 
 
 def test_a_version_covers_what_it_changes_or_is_refused():
