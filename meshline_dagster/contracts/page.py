@@ -41,10 +41,10 @@ event may be posted is its disposition.
 _VERSIONS = """\
 Versions are semantic, for each type of event by itself, and an event carries its own in `contract_version`.
 
-- **major**: somebody has to change something. A field is removed or newly required, has another type, unit or form, loses values, is bound more
-  tightly, or may be missing where it could not.
-- **minor**: who wrote or read the version before goes on. A field is added that is optional, an enumeration has a value more, a bound is
-  wider. So a reader takes a value that it does not know for "something else".
+- **major**: somebody has to change something. A field is removed or newly required, may be null no more, has another type or unit, another form
+  or none, another enumeration than one with more values, tighter bounds, or may be missing or null where it always had a value.
+- **minor**: who wrote or read the version before goes on. A field is added that may be left out, one that could be null may be left out as well
+  or the reverse, an enumeration has a value more, a bound is wider. So a reader takes a value that it does not know for "something else".
 - **patch**: descriptions, owners, examples. They may also be mended in place.
 
 `meshline contracts diff OLD NEW` says which it is and why, field by field. What was released is kept in `meshline_dagster/contracts/published/released/`; a model

@@ -95,6 +95,9 @@ def _valid(schema: Schema) -> Iterator[_Vector]:
     yield {"name": "everything said", "reason": "each field has a value of its kind", "event": full}
     yield {"name": "the least", "reason": "what is optional may be left out", "event": least}
     yield {"name": "nothing optional known", "reason": "what is optional may be null", "event": {**least, **empty}}
+    broken = least | {"entity_key": f"{least['entity_key']}\n2"}
+    reason = "an id is any text; only source and object have no slash"
+    yield {"name": "a line break in an id", "reason": reason, "event": broken | {"id": _id(broken)}}
 
 
 def _invalid(event: _Vector, field: str, name: str, reason: str, *, form: str = "value") -> _Vector:

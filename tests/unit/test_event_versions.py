@@ -52,6 +52,13 @@ class OrderCreatedBroken(OrderCreatedV1):
     currency: Annotated[Text, meaning("Its currency.", owner="finance", example="USD")]
 
 
+class OrderCreatedDemanding(OrderCreatedV1):
+    """A field that may be null, but no longer left out."""
+
+    contract_version: Annotated[Literal["1.1.0"], VERSION]
+    po_number: Annotated[Text | None, meaning("The customer's order number.", owner="revops", example="PO-7")]
+
+
 class OrderCreatedChanged(OrderCreatedV1):
     """A released version that was changed in place."""
 
@@ -71,6 +78,26 @@ CASES = {
         lambda f, r, n: (f.update(x={"type": "string"}), r.append("x")),
         Level.MAJOR,
         "x: added and required; older events lack it",
+    ),
+    "required though it may be null, added": (
+        lambda f, r, n: (f.update(x={"type": ["string", "null"]}), r.append("x")),
+        Level.MAJOR,
+        "x: added and required; older events lack it",
+    ),
+    "newly required though it may be null": (
+        lambda f, r, n: r.append("po_number"),
+        Level.MAJOR,
+        "po_number: newly required; older events may lack it",
+    ),
+    "null no more, left out as before": (
+        lambda f, r, n: f["po_number"].update(type="string"),
+        Level.MAJOR,
+        "po_number: may be null no more; older events may have it so",
+    ),
+    "null where there was always a value": (
+        lambda f, r, n: f["order_id"].update(type=["string", "null"]),
+        Level.MAJOR,
+        "order_id: may be null now; a reader may rely on a value",
     ),
     "removed": (lambda f, r, n: f.pop("subject"), Level.MAJOR, "subject: removed; a reader misses it"),
     "retyped": (
@@ -119,9 +146,9 @@ CASES = {
         "currency: narrowed to the form ^[A-Z]{3}$",
     ),
     "form, gone": (
-        lambda f, r, n: f["id"].pop("pattern"),
-        Level.MINOR,
-        "id: may have another form than ^[0-9a-f]{64}$",
+        lambda f, r, n: f["entity_key"].pop("pattern"),
+        Level.MAJOR,
+        "entity_key: may have another form than ^",
     ),
     "another form": (lambda f, r, n: f["id"].update(pattern="^[0-9]+$"), Level.MAJOR, "id: its form was"),
     "bound, new": (
@@ -173,6 +200,61 @@ def test_a_bound_that_goes_back_is_wider_and_what_is_breaking_comes_first():
     assert [str(one) for one in changes(bounded, CREATED)] == ["lines: widened: its maxItems was 5 and is none"]
     mixed = altered(lambda f, _, __: (f.update(x={"type": ["string", "null"]}), f.pop("subject")))
     assert [one.field for one in changes(CREATED, mixed)] == ["subject", "x"]
+
+
+def test_a_field_that_could_have_no_value_may_have_none_in_the_other_way_too():
+    known_as_null = altered(lambda f, r, _: r.append("po_number"))
+    assert [(str(one), one.level) for one in changes(known_as_null, CREATED)] == [
+        ("po_number: may be missing now; a reader knows it as null", Level.MINOR)
+    ]
+    known_as_missing = altered(lambda f, _, __: f["po_number"].update(type="string"))
+    assert [(str(one), one.level) for one in changes(known_as_missing, CREATED)] == [
+        ("po_number: may be null now; a reader knows it as missing", Level.MINOR)
+    ]
+
+
+def test_a_model_whose_optional_field_loses_its_default_is_breaking(tmp_path):
+    (tmp_path / "order.created@1.0.0.json").write_text(json.dumps(CREATED))
+    [said] = violations(tmp_path, contracts_of([OrderCreatedV1, OrderCreatedDemanding]))
+    assert "the change is major: po_number: newly required; older events may lack it" in said
+
+
+TAGS = {"type": "array", "items": {"type": "string", "enum": ["a", "b"]}}
+
+
+@pytest.mark.parametrize(
+    ("items", "level", "said"),
+    [
+        ({"type": "integer"}, Level.MAJOR, "tags[]: retyped from string to integer"),
+        ({"type": "object", "properties": {}}, Level.MAJOR, "tags[]: retyped from string to object"),
+        ({}, Level.MAJOR, "tags[]: retyped from string to anything"),
+        ({"type": "string"}, Level.MAJOR, "tags[]: may be anything now; a reader knows a, b"),
+        ({"type": "string", "enum": ["a"]}, Level.MAJOR, "tags[]: narrowed: b is no value any more"),
+        ({"type": "string", "enum": ["a", "b", "c"]}, Level.MINOR, "tags[]: widened: c is a value too"),
+        ({"type": ["string", "null"], "enum": ["a", "b", None]}, Level.MAJOR, "tags[]: may be null now"),
+        ({**TAGS["items"], "description": "A tag."}, Level.PATCH, "tags[]: other words: description"),
+    ],
+)
+def test_the_values_in_a_list_are_compared_as_a_field_is(items, level, said):
+    tagged, other = (altered(lambda f, _, __, one=one: f.update(tags=one)) for one in (TAGS, {**TAGS, "items": items}))
+    [found] = changes(tagged, other)
+    assert (found.level, str(found).startswith(said)) == (level, True), str(found)
+    assert changes(tagged, tagged) == []
+
+
+def test_a_form_that_says_no_more_than_the_bounds_is_compared_by_them():
+    cancelled = contract("order.cancelled", "1.0.0").schema["properties"]["amount"]
+    nothing = altered(lambda f, _, __: f["amount"].update({**cancelled, "type": f["amount"]["type"]}))
+    assert {(one.level, one.what.partition(":")[0]) for one in changes(nothing, CREATED)} >= {(Level.MINOR, "widened")}
+    assert level_of(changes(nothing, CREATED)) is Level.MINOR
+
+    def bounded(form):
+        return altered(lambda f, _, __: f["amount"].update({"x-minimum": "0", "pattern": form}))
+
+    plain = CREATED["properties"]["amount"]["pattern"]
+    assert [str(one) for one in changes(bounded(plain), bounded("^[0-9]{1,3}$"))] == [
+        f"amount: its form was {plain} and is ^[0-9]{{1,3}}$; whether that is wider cannot be told"
+    ]
 
 
 def test_a_version_covers_what_it_changes_or_is_refused():

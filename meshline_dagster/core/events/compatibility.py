@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from meshline_dagster.core.errors import ConfigError
-from meshline_dagster.core.events.fields import DECIMAL, FORMAT_NAME, MAXIMUM, MINIMUM, UNIQUE, UNIT
+from meshline_dagster.core.events.fields import DECIMAL, FORMAT_NAME, MAXIMUM, MINIMUM, UNIQUE, UNIT, decimal_form
 from meshline_dagster.core.events.schema import Schema, is_nullable, types_of
 from meshline_dagster.core.events.versions import Level, Version
 
@@ -95,8 +95,10 @@ def _record(path: str, old: Schema, new: Schema, *, skipped: frozenset[str] = fr
         if name not in before:
             yield Change(_at(path, name), *_added(needed=needed))
             continue
-        if needed != _needed(old, name):
-            yield Change(_at(path, name), *_need(needed=needed))
+        could_lack = not _needed(old, name)
+        if needed is could_lack:
+            yield Change(_at(path, name), *_need(needed=needed, was_nullable=is_nullable(before[name])))
+        yield from _null(_at(path, name), before[name], schema, could_lack=could_lack)
         yield from _field(_at(path, name), before[name], schema)
     yield from _said(path, old, new, without=frozenset({"$id", "$schema"}))
 
@@ -118,11 +120,13 @@ def _field(path: str, old: Schema, new: Schema) -> Iterator[Change]:
         yield Change(
             path, Level.MAJOR, "is unique now" if new.get(UNIQUE) else "is unique no more; a reader may rely on it"
         )
-    if "items" in old and "items" in new:
-        yield from _record(f"{path}[]", old["items"], new["items"])
-    elif "properties" in old and "properties" in new:
+    if "properties" in old or "properties" in new:
         yield from _record(path, old, new)
         return
+    if "items" in old or "items" in new:
+        before, after = old.get("items", {}), new.get("items", {})
+        yield from _null(f"{path}[]", before, after, could_lack=False)
+        yield from _field(f"{path}[]", before, after)
     yield from _said(path, old, new)
 
 
@@ -144,14 +148,20 @@ def _values(path: str, old: Schema, new: Schema) -> Iterator[Change]:
 
 def _pattern(path: str, old: Schema, new: Schema) -> Iterator[Change]:
     before, after = old.get("pattern"), new.get("pattern")
-    if before == after or (old.get("format") == DECIMAL and {MINIMUM, MAXIMUM} & {*old, *new}):
-        return  # of a decimal with bounds these are compared
+    if before == after or (_has_form_of_bounds(old) and _has_form_of_bounds(new)):
+        return  # such decimals differ in nothing but their bounds, which are compared
     if after is None:
-        yield Change(path, Level.MINOR, f"may have another form than {before}")
+        yield Change(path, Level.MAJOR, f"may have another form than {before} now; a reader may rely on it")
     elif before is None:
         yield Change(path, Level.MAJOR, f"narrowed to the form {after}")
     else:
         yield Change(path, Level.MAJOR, f"its form was {before} and is {after}; whether that is wider cannot be told")
+
+
+def _has_form_of_bounds(schema: Schema) -> bool:
+    return schema.get("format") == DECIMAL and schema.get("pattern") == decimal_form(
+        schema.get(MINIMUM), schema.get(MAXIMUM)
+    )
 
 
 def _bounds(path: str, old: Schema, new: Schema) -> Iterator[Change]:
@@ -185,14 +195,29 @@ def _added(*, needed: bool) -> tuple[Level, str]:
     return (Level.MAJOR, "added and required; older events lack it") if needed else (Level.MINOR, "added, optional")
 
 
-def _need(*, needed: bool) -> tuple[Level, str]:
+def _need(*, needed: bool, was_nullable: bool) -> tuple[Level, str]:
     if needed:
         return Level.MAJOR, "newly required; older events may lack it"
+    if was_nullable:
+        return Level.MINOR, "may be missing now; a reader knows it as null"
     return Level.MAJOR, "may be missing now; a reader may rely on it"
 
 
+def _null(path: str, old: Schema, new: Schema, *, could_lack: bool) -> Iterator[Change]:
+    """Whether a value may be null, apart from whether it may be left out."""
+    if is_nullable(old) == is_nullable(new):
+        return
+    if is_nullable(old):
+        yield Change(path, Level.MAJOR, "may be null no more; older events may have it so")
+    elif could_lack:
+        yield Change(path, Level.MINOR, "may be null now; a reader knows it as missing")
+    else:
+        yield Change(path, Level.MAJOR, "may be null now; a reader may rely on a value")
+
+
 def _needed(schema: Schema, name: str) -> bool:
-    return name in schema.get("required", ()) and not is_nullable(schema["properties"][name])
+    """Whether a field may not be left out; it may be null all the same."""
+    return name in schema.get("required", ())
 
 
 def _allowed(schema: Schema) -> list[Any] | None:

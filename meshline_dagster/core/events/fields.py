@@ -33,6 +33,7 @@ __all__ = [
     "Owner",
     "Sha256",
     "Text",
+    "decimal_form",
     "meaning",
 ]
 
@@ -56,7 +57,7 @@ _INSTANT = rf"{_DAY}T{_CLOCK}:[0-5][0-9](\.[0-9]{{1,6}})?(Z|[+-]{_CLOCK})"
 _DECIMAL = r"-?[0-9]{1,29}(\.[0-9]{1,9})?"
 _ZERO = r"-?0{1,29}(\.0{1,9})?"
 _SHA256 = "[0-9a-f]{64}"
-_ENTITY_KEY = "[^/]+/[^/]+/.+"
+_ENTITY_KEY = r"[^/]+/[^/]+/[\s\S]+"
 
 
 def meaning(
@@ -81,6 +82,11 @@ def meaning(
         said[UNIQUE] = True
     info: FieldInfo = Field(description=text, examples=None if example is None else [example], json_schema_extra=said)
     return info
+
+
+def decimal_form(minimum: str | None, maximum: str | None) -> str:
+    """The pattern of a decimal text with these bounds, which says no more than they do."""
+    return f"^{_ZERO if (minimum, maximum) == ('0', '0') else _DECIMAL}$"
 
 
 def _notation(pattern: str, read: Callable[[str], Any], advice: str) -> BeforeValidator:
@@ -164,7 +170,7 @@ Amount = Annotated[
     _AS_DECIMAL,
     AfterValidator(_within),
     _AS_TEXT,
-    WithJsonSchema({"type": "string", "format": DECIMAL, "pattern": f"^{_DECIMAL}$"}),
+    WithJsonSchema({"type": "string", "format": DECIMAL, "pattern": decimal_form(None, None)}),
 ]
 """Money, a quantity, a rate."""
 
@@ -173,7 +179,9 @@ Nothing = Annotated[
     _AS_DECIMAL,
     AfterValidator(_zero),
     _AS_TEXT,
-    WithJsonSchema({"type": "string", "format": DECIMAL, "pattern": f"^{_ZERO}$", MINIMUM: "0", MAXIMUM: "0"}),
+    WithJsonSchema(
+        {"type": "string", "format": DECIMAL, "pattern": decimal_form("0", "0"), MINIMUM: "0", MAXIMUM: "0"}
+    ),
 ]
 """An amount of zero."""
 

@@ -39,6 +39,7 @@ def built(tmp_path_factory):
     for number in (1, 2):
         project.land([deal(f"D{number}", instant(1)), line(f"L{number}", f"D{number}", instant(1))])
     project.land([deal("D2", instant(9), won=False), deal("D3", instant(9), CurrencyIsoCode=None)])
+    project.land([deal("D\n4", instant(1)), line("L4", "D\n4", instant(1))])
     project.land([deal("D1", instant(9), amount=600), line("L1", "D1", instant(9), quantity=6)])
     project.build(BuildMode.FULL)
     return project
@@ -254,6 +255,7 @@ def test_what_a_build_derives_are_events_by_all_four(built):
         names = [one[0] for one in found.description]
         rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
     assert {row["type"] for row in rows} == {"order.created", "order.amended", "order.cancelled"}
+    assert "D\n4" in {row["order_id"] for row in rows}
     assert all(row["contract_version"] == str(newest()[row["type"]].version) for row in rows)
     for row in rows:
         event = read_row(row)
