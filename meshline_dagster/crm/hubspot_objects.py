@@ -61,7 +61,7 @@ _TYPES = {
     "date": FieldType.DATE,
     "datetime": FieldType.TIMESTAMP,
 }
-_NUMBERED = frozenset({"hs_object_id", "hs_product_id", "original_deal_id"})
+_NUMBERED = frozenset({"hs_object_id", "hs_product_id", "original_deal_id", "payment_terms", "po_number"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ ASSOCIATIONS: dict[str, Association] = {
 
 
 def field_type(name: str, source_type: str) -> FieldType:
-    """The landed type of a property; ids are texts, though HubSpot calls them numbers."""
+    """The landed type of a property; what only looks like a number (ids, order numbers) is a text, whatever HubSpot calls it."""
     return FieldType.STRING if name in _NUMBERED else _TYPES.get(source_type, FieldType.STRING)
 
 

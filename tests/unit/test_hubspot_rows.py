@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from meshline_dagster.crm.hubspot_objects import field_type
 from meshline_dagster.crm.hubspot_rows import Record, instant_of, milliseconds
+from meshline_dagster.crm.protocol import FieldType
 
 STAMP = datetime(2026, 3, 9, 20, 29, 45, 981000, tzinfo=UTC)
 
@@ -38,3 +40,9 @@ def test_an_instant_without_a_time_zone_is_none():
 def test_bounds_in_milliseconds_stay_half_open():
     assert milliseconds(STAMP) == "1773088185981"
     assert milliseconds(STAMP + timedelta(microseconds=1)) == "1773088185982"
+
+
+@pytest.mark.parametrize("name", ["hs_object_id", "hs_product_id", "original_deal_id", "payment_terms", "po_number"])
+def test_what_only_looks_like_a_number_stays_a_text(name):
+    assert field_type(name, "number") is FieldType.STRING
+    assert field_type("amount", "number") is FieldType.DECIMAL
