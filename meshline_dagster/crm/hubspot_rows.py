@@ -29,7 +29,7 @@ class Record:
         id: its number, as text.
         stamp: of the change.
         properties: as they came.
-        links: ids of the other object with the types of each link, where the object has such a link.
+        links: ids of the other object with HubSpot's types of each link, where the object has such a link.
         more: columns that come from elsewhere, by name.
     """
 
