@@ -38,8 +38,11 @@ DEFAULT_PROPERTIES: dict[str, tuple[str, ...]] = {
 }
 """Object -> the properties that a feed asks for by default."""
 
-PORTAL_FIELDS = ("portal_currency", "portal_time_zone")
-"""What a deal's row says of the portal: its only currency (null where it has several), and the time zone of its dates."""
+PORTAL_FIELDS: dict[str, tuple[str, ...]] = {
+    "deals": ("portal_currency", "portal_time_zone"),
+    "line_items": ("portal_currency",),
+}
+"""Object -> what its rows say of the portal: its only currency (null where it has several), and the time zone of its dates."""
 
 _OPTIONAL = {
     "deal_currency_code": FieldType.STRING,

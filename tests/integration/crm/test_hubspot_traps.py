@@ -314,13 +314,17 @@ def test_properties_are_described_with_types_and_options_and_those_not_read_are_
 
 def test_a_portal_with_one_currency_names_it_and_one_with_several_does_not(portal):
     portal.sandbox.upsert("deals", {"dealname": "D"})
+    portal.sandbox.upsert("line_items", {"name": "L"})
     portal.pass_time(seconds=5)
     with portal.session() as session:
         [several] = rows(HubSpotFeed(session, "deals"))
+        [line_of_several] = rows(HubSpotFeed(session, "line_items"))
     portal.sandbox.settings.more_currencies = ()
     with portal.session() as session:
         [only] = rows(HubSpotFeed(session, "deals"))
+        [line_of_one] = rows(HubSpotFeed(session, "line_items"))
     assert (several["portal_currency"], only["portal_currency"]) == (None, "USD")
+    assert (line_of_several["portal_currency"], line_of_one["portal_currency"]) == (None, "USD")
     assert only["portal_time_zone"] == "US/Eastern"
 
 

@@ -95,6 +95,20 @@ def test_amounts_are_whole_minor_units_of_their_currency(tmp_path):
     ]
 
 
+def test_a_line_without_a_currency_counts_in_the_only_one_of_the_portal(tmp_path):
+    rows = [
+        line(one, "10", amount=Decimal(text), hs_line_item_currency_code=code, portal_currency=only)
+        for one, text, code, only in (
+            ("1", "1.234500001", None, "KWD"),
+            ("2", "1500.4", "", "JPY"),
+            ("3", "1.234500001", "USD", "KWD"),
+            ("4", "1.234500001", None, None),
+        )
+    ]
+    found = staged(tmp_path, "staging.stg_hubspot__line_items", "line_id, amount", *rows)
+    assert found == [("1", Decimal("1.235")), ("2", Decimal(1500)), ("3", Decimal("1.23")), ("4", Decimal("1.23"))]
+
+
 def test_a_flat_discount_is_off_each_unit(tmp_path):
     rows = [
         line("1", "10", discount=Decimal(10), amount=Decimal(270)),
