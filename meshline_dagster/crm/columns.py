@@ -84,7 +84,10 @@ def _boolean(value: Any) -> bool:
 def _decimal(value: Any) -> Decimal:
     if isinstance(value, (bool, float)):
         raise ValueError(value)  # noqa: TRY004 - callers treat every misfit alike
-    return Decimal(value).quantize(_QUANTUM, context=_EXACT)
+    exact = Decimal(value).quantize(_QUANTUM, context=_EXACT)
+    if exact.is_nan():
+        raise ValueError(value)
+    return exact
 
 
 def _integer(value: Any) -> int:

@@ -133,10 +133,12 @@ class HubSpotFeed:
             raise SourceError(f"{self.name}: record {record['id']} has no readable {self._stamp}: {text!r}") from error
 
     def _portal(self) -> dict[str, str | None]:
-        if self._object != "deals":
+        wanted = PORTAL_FIELDS.get(self._object, ())
+        if not wanted:
             return {}
         account = self._session.account
-        return dict(zip(PORTAL_FIELDS, (account.currency, account.time_zone), strict=True))
+        known = {"portal_currency": account.currency, "portal_time_zone": account.time_zone}
+        return {name: known[name] for name in wanted}
 
 
 def _is_there(schema: FeedSchema, name: str) -> bool:

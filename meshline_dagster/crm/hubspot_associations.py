@@ -14,10 +14,14 @@ from meshline_dagster.crm.hubspot_session import HubSpotSession
 __all__ = ["Links", "linked_id", "read_links"]
 
 _IDS_PER_REQUEST = 1_000
+_HUBSPOTS = "HUBSPOT_DEFINED"
 _NONE_FOUND = "NO_ASSOCIATIONS_FOUND"
 
 Links = dict[str, dict[str, list[int]]]
-"""Record -> linked record -> the types of the link."""
+"""Record -> linked record -> the numbers of the link's types, of those that HubSpot itself defines.
+
+A label that the portal's users or an app have made counts in numbers of its own, which may be the same ones.
+"""
 
 
 def read_links(session: HubSpotSession, object_name: str, to: str, ids: Sequence[str]) -> Links:
@@ -52,7 +56,8 @@ def _note(found: Links, result: Mapping[str, Any]) -> dict[str, str] | None:
     """Keep one record's links; what to ask for when it has more."""
     one = str(result["from"]["id"])
     for target in result["to"]:
-        types = [int(kind["typeId"]) for kind in target.get("associationTypes") or ()]
+        kinds = target.get("associationTypes") or ()
+        types = [int(kind["typeId"]) for kind in kinds if kind["category"] == _HUBSPOTS]
         found[one].setdefault(str(target["toObjectId"]), []).extend(types)
     after = ((result.get("paging") or {}).get("next") or {}).get("after")
     return None if after is None else {"id": one, "after": str(after)}

@@ -27,7 +27,7 @@ def described_schema(object_name: str, body: Any) -> FeedSchema:
 
 
 def read_schema(described: FeedSchema, wanted: Sequence[str]) -> FeedSchema:
-    """The wanted properties of what is described, and what rows say besides: their link and, of deals, the portal.
+    """The wanted properties of what is described, and what rows say besides: their link, and of the portal.
 
     Raises:
         SourceError: a wanted property is neither described nor optional; the message names all of them.
@@ -45,7 +45,7 @@ def read_schema(described: FeedSchema, wanted: Sequence[str]) -> FeedSchema:
     ]
     link = ASSOCIATIONS.get(object_name)
     specs += [FieldSpec(link.field, FieldType.STRING, "association")] if link else []
-    specs += [FieldSpec(name, FieldType.STRING, "portal") for name in PORTAL_FIELDS if object_name == "deals"]
+    specs += [FieldSpec(name, FieldType.STRING, "portal") for name in PORTAL_FIELDS.get(object_name, ())]
     return FeedSchema(object_name, tuple(sorted(specs, key=lambda spec: spec.name)))
 
 

@@ -38,8 +38,11 @@ DEFAULT_PROPERTIES: dict[str, tuple[str, ...]] = {
 }
 """Object -> the properties that a feed asks for by default."""
 
-PORTAL_FIELDS = ("portal_currency", "portal_time_zone")
-"""What a deal's row says of the portal: its only currency (null where it has several), and the time zone of its dates."""
+PORTAL_FIELDS: dict[str, tuple[str, ...]] = {
+    "deals": ("portal_currency", "portal_time_zone"),
+    "line_items": ("portal_currency",),
+}
+"""Object -> what its rows say of the portal: its only currency (null where it has several), and the time zone of its dates."""
 
 _OPTIONAL = {
     "deal_currency_code": FieldType.STRING,
@@ -61,7 +64,7 @@ _TYPES = {
     "date": FieldType.DATE,
     "datetime": FieldType.TIMESTAMP,
 }
-_NUMBERED = frozenset({"hs_object_id", "hs_product_id", "original_deal_id"})
+_NUMBERED = frozenset({"hs_object_id", "hs_product_id", "original_deal_id", "payment_terms", "po_number"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ ASSOCIATIONS: dict[str, Association] = {
 
 
 def field_type(name: str, source_type: str) -> FieldType:
-    """The landed type of a property; ids are texts, though HubSpot calls them numbers."""
+    """The landed type of a property; what only looks like a number (ids, order numbers) is a text, whatever HubSpot calls it."""
     return FieldType.STRING if name in _NUMBERED else _TYPES.get(source_type, FieldType.STRING)
 
 

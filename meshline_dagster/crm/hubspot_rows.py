@@ -29,7 +29,7 @@ class Record:
         id: its number, as text.
         stamp: of the change.
         properties: as they came.
-        links: ids of the other object with the types of each link, where the object has such a link.
+        links: ids of the other object with HubSpot's types of each link, where the object has such a link.
         more: columns that come from elsewhere, by name.
     """
 
@@ -50,12 +50,15 @@ class Record:
 def table_of(records: Sequence[Record], fields: Sequence[FieldSpec], names: Sequence[str], feed: str) -> pa.Table:
     """The records as one table, in ``(stamp, id)`` order.
 
+    A number, day or instant that does not fit its column (people may enter a year 20206) is null there, lest one record stop all others;
+    its text is in the payload.
+
     Args:
         names: the properties that were asked for.
         feed: whose records these are, for error messages.
 
     Raises:
-        SourceError: a value does not fit its property's type.
+        SourceError: a flag does not fit; null would mean that it is not set.
     """
     ordered = sorted(records, key=lambda one: (one.stamp, one.id))
     return pa.Table.from_pylist([_row(one, fields, names, feed) for one in ordered], schema=table_schema(fields))
@@ -65,14 +68,17 @@ def instant_of(text: str) -> datetime:
     """A stamp: ISO 8601 as answers have it, or milliseconds since 1970 as filters and some properties do.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is neither, or lies outside of the years 1 to 9999.
     """
-    if text.lstrip("-").isdigit():
-        return _EPOCH + timedelta(milliseconds=int(text))
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(f"{text} has no time zone")
-    return moment.astimezone(UTC)
+    try:
+        if text.lstrip("-").isdigit():
+            return _EPOCH + timedelta(milliseconds=int(text))
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise ValueError(f"{text} has no time zone")
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text[:80]} is beyond the calendar") from error
 
 
 def milliseconds(moment: datetime) -> str:
@@ -88,9 +94,11 @@ def _row(record: Record, fields: Sequence[FieldSpec], names: Sequence[str], feed
         try:
             row[spec.name] = _value(value, spec.type)
         except ValueError as error:
-            raise SourceError(
-                f"{feed}: record {record.id}, property {spec.name}: {error}; correct the record at the source"
-            ) from error
+            if spec.type is FieldType.BOOLEAN:
+                raise SourceError(
+                    f"{feed}: record {record.id}, property {spec.name}: {error}; correct the record at the source"
+                ) from error
+            row[spec.name] = None
     return row
 
 

@@ -129,6 +129,7 @@ LANDING_COLUMNS: Mapping[str, Mapping[str, str]] = {
         "hs_recurring_billing_start_date": _DAY,
         "hs_recurring_billing_end_date": _DAY,
         "recurringbillingfrequency": _TEXT,
+        "portal_currency": _TEXT,
     },
     "hubspot__companies": {
         "name": _TEXT,

@@ -140,6 +140,8 @@ def _linked(
     for place, one in list(enumerate(linked))[start : start + size]:
         types = [plain] if primary is None or place else [primary, plain]
         kinds = [{"category": "HUBSPOT_DEFINED", "typeId": kind, "label": None} for kind in types]
+        if place and sandbox.settings.own_label is not None:
+            kinds.append({"category": "USER_DEFINED", "typeId": sandbox.settings.own_label, "label": "ours"})
         targets.append({"toObjectId": int(one), "associationTypes": kinds})
     result: dict[str, Any] = {"from": {"id": given["id"]}, "to": targets}
     if start + size < len(linked):

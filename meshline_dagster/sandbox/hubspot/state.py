@@ -38,6 +38,7 @@ class HubSpotSettings:
         search_lag: how long a change is invisible to searches.
         archived_kept: how long the list of archived records keeps one.
         links_per_page: links of one record in one answer.
+        own_label: the type number of a label that the portal's users have made, which every link has but a primary one.
         daily_requests: the portal's limit for a day.
         requests_per_interval, interval_milliseconds: the rolling limit, by the wall clock; None for none.
         merge_makes_new: whether a merge makes a new record; portals of before 2025 kept one of the two.
@@ -52,6 +53,7 @@ class HubSpotSettings:
     search_lag: timedelta = timedelta(seconds=1)
     archived_kept: timedelta = timedelta(days=90)
     links_per_page: int = 500
+    own_label: int | None = None
     daily_requests: int = 1_000_000
     requests_per_interval: int | None = None
     interval_milliseconds: int = 10_000

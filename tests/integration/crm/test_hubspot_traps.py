@@ -129,6 +129,16 @@ def test_of_several_companies_the_primary_one_counts_and_links_beyond_a_page_too
     assert all(deal in line["_payload"] for deal in deals)
 
 
+def test_a_label_of_the_portals_own_with_the_primary_links_number_is_not_taken_for_it(portal, session):
+    portal.sandbox.settings.own_label = 5
+    one, other = (portal.sandbox.upsert("companies", {"name": name}).id for name in "AB")
+    portal.sandbox.upsert("deals", {"dealname": "D"}, linked=[other, one])
+    portal.pass_time(seconds=5)
+    [read] = rows(HubSpotFeed(session, "deals"))
+    assert read["associated_company"] == other
+    assert one in read["_payload"]
+
+
 def test_a_link_that_is_made_later_and_moves_no_stamp_is_found_by_the_second_read(portal, session, zone):
     feed = HubSpotFeed(session, "deals")
     run(zone, feed)
@@ -304,13 +314,17 @@ def test_properties_are_described_with_types_and_options_and_those_not_read_are_
 
 def test_a_portal_with_one_currency_names_it_and_one_with_several_does_not(portal):
     portal.sandbox.upsert("deals", {"dealname": "D"})
+    portal.sandbox.upsert("line_items", {"name": "L"})
     portal.pass_time(seconds=5)
     with portal.session() as session:
         [several] = rows(HubSpotFeed(session, "deals"))
+        [line_of_several] = rows(HubSpotFeed(session, "line_items"))
     portal.sandbox.settings.more_currencies = ()
     with portal.session() as session:
         [only] = rows(HubSpotFeed(session, "deals"))
+        [line_of_one] = rows(HubSpotFeed(session, "line_items"))
     assert (several["portal_currency"], only["portal_currency"]) == (None, "USD")
+    assert (line_of_several["portal_currency"], line_of_one["portal_currency"]) == (None, "USD")
     assert only["portal_time_zone"] == "US/Eastern"
 
 

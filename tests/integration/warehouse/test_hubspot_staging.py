@@ -95,6 +95,20 @@ def test_amounts_are_whole_minor_units_of_their_currency(tmp_path):
     ]
 
 
+def test_a_line_without_a_currency_counts_in_the_only_one_of_the_portal(tmp_path):
+    rows = [
+        line(one, "10", amount=Decimal(text), hs_line_item_currency_code=code, portal_currency=only)
+        for one, text, code, only in (
+            ("1", "1.234500001", None, "KWD"),
+            ("2", "1500.4", "", "JPY"),
+            ("3", "1.234500001", "USD", "KWD"),
+            ("4", "1.234500001", None, None),
+        )
+    ]
+    found = staged(tmp_path, "staging.stg_hubspot__line_items", "line_id, amount", *rows)
+    assert found == [("1", Decimal("1.235")), ("2", Decimal(1500)), ("3", Decimal("1.23")), ("4", Decimal("1.23"))]
+
+
 def test_a_flat_discount_is_off_each_unit(tmp_path):
     rows = [
         line("1", "10", discount=Decimal(10), amount=Decimal(270)),
@@ -110,6 +124,11 @@ def test_a_flat_discount_is_off_each_unit(tmp_path):
 
 
 NET = "SELECT source_document_id, status, amount, len(lines) FROM marts.canonical_events ORDER BY source_document_id, position"
+
+CURRENT = (
+    "SELECT split_part(entity_key, '/', 3) AS deal, arg_max(status, position), arg_max(amount, position)"
+    " FROM marts.canonical_events GROUP BY deal ORDER BY deal"
+)
 
 
 def test_a_merged_deal_does_not_stay_live(lived):
@@ -138,6 +157,25 @@ def test_the_lines_of_merged_deals_are_those_of_the_deal_that_the_merge_made(liv
         line("22", "12", instant(9), quantity=Decimal(5), amount=Decimal(500)),
     )
     assert [row[2:] for row in lived.query(NET) if row[0] == "12"] == [(Decimal(1000), 3), (Decimal(1100), 3)]
+
+
+def test_an_amendment_of_a_merged_deal_goes_with_it_from_merge_to_merge(lived):
+    lived.build(
+        *(*MASTERS, deal("10"), line("20", "10"), deal("11", amount=Decimal(700))),
+        line("21", "11", quantity=Decimal(7), amount=Decimal(700)),
+        deal("30", instant(1), amount=Decimal(100), dealtype="amendment", original_deal_id="11"),
+        line("40", "30", instant(1), hs_sku="SKU-1", quantity=Decimal(1), amount=Decimal(100)),
+    )
+    lived.build(deal("12", instant(5), amount=Decimal(1000), hs_merged_object_ids="10;11"))
+    worth = lived.query(CURRENT)
+    assert worth == [("10", "cancelled", Decimal(0)), ("11", "cancelled", Decimal(0)), ("12", "open", Decimal(1100))]
+    assert [row[2:] for row in lived.dispositions if row[0] == "12"][-1] == ("post", [])
+    lived.build(
+        deal("13", instant(9), amount=Decimal(1000), hs_merged_object_ids="10;11;12"),
+        deal("30", instant(9), amount=Decimal(100), dealtype="amendment", original_deal_id="11", po_number="PO-1"),
+    )
+    worth = lived.query(CURRENT)
+    assert worth[2:] == [("12", "cancelled", Decimal(0)), ("13", "open", Decimal(1100))]
 
 
 def test_an_archived_deal_is_cancelled_and_an_archived_line_is_gone(lived):

@@ -1,6 +1,9 @@
 -- Grain: one observation of a deal (source, deal_id, changed_at, row_hash); archived and merged ones are observations too.
 -- Why: renamed and typed. What was archived, and what another deal says that it has taken in, is a tombstone: nothing but the end is known.
-with observations as (
+-- A deal that amends a merged one amends the deal that this one is in now, in all its versions: its own property is not changed by the merge, and an
+-- amendment that ends with what it amended would be money lost.
+with recursive
+observations as (
     select * from {{ source('landing', 'hubspot__deals') }}
 ),
 
@@ -10,6 +13,23 @@ archived as (
 
 merges as (
     select * from {{ ref('stg_hubspot__deal_merges') }}
+),
+
+-- a merged deal with every deal that it has gone into, also by way of others; the set union ends the walk in any case
+paths (source, merged_deal_id, deal_id) as (
+    select source, merged_deal_id, deal_id from merges
+    union
+    select paths.source, paths.merged_deal_id, merges.deal_id
+    from paths
+    inner join merges on paths.source = merges.source and paths.deal_id = merges.merged_deal_id
+),
+
+-- the one that has gone into no other
+successors as (
+    select paths.source, paths.merged_deal_id, max(paths.deal_id) as deal_id
+    from paths
+    anti join merges on paths.source = merges.source and paths.deal_id = merges.merged_deal_id
+    group by paths.source, paths.merged_deal_id
 ),
 
 renamed as (
@@ -41,8 +61,14 @@ tombstones as (
     select source, merged_deal_id, changed_at, observed_at, row_hash, is_new from merges
 ),
 
+followed as (
+    select renamed.* replace (coalesce(successors.deal_id, renamed.original_deal_id) as original_deal_id)
+    from renamed
+    left join successors on renamed.source = successors.source and renamed.original_deal_id = successors.merged_deal_id
+),
+
 final as (
-    select * from renamed
+    select * from followed
     union all by name
     select *, true as is_tombstone, true as is_deleted, false as is_won from tombstones
 )

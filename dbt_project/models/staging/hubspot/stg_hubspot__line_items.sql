@@ -28,7 +28,7 @@ renamed as (
         hs_discount_percentage as discount,
         {{ in_minor_units(
             'coalesce(amount, case when hs_discount_percentage is null then try(cast(quantity * (price - coalesce(discount, 0)) as decimal(38, 9))) end)',
-            'hs_line_item_currency_code'
+            "coalesce(nullif(trim(hs_line_item_currency_code), ''), portal_currency)"
         ) }} as amount,
         hs_recurring_billing_start_date as start_date,
         hs_recurring_billing_end_date as end_date,
