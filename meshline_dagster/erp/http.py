@@ -1,7 +1,7 @@
 """HTTP as delivery needs it: many requests at once, never a retry of its own, and errors that tell whether anything was sent.
 
-Over reqwest, whose connections live in a thread that does not hold Python's lock: on a busy machine posts are a quarter faster than over
-aiohttp (`docs/decisions/0010-requests-go-over-reqwest.md`).
+Over reqwest, whose connections live in a thread that does not hold Python's lock; `docs/decisions/0010-requests-go-over-reqwest.md` says what that
+brings and costs.
 """
 
 import asyncio
